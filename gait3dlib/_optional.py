@@ -1,0 +1,54 @@
+"""Optional packages, imported when first needed; what is missing is named with the extra that brings it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from types import ModuleType
+
+from gait3dlib.errors import MissingDependency
+
+# module -> (the extra that brings it, a remark for the error where pip alone does not do)
+EXTRAS: dict[str, tuple[str, str]] = {
+    "torch": ("model", ""),
+    "safetensors": ("model", ""),
+    "lightning": ("train", ""),
+    "tensorboard": ("train", ""),
+    "cv2": ("video", ""),
+    "trimesh": ("simulation", ""),
+    "embreex": ("simulation", ""),
+    # mediapipe asks for jax and for a second OpenCV build, and needs neither
+    "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),
+}
+
+# Packages whose binaries link libusb-1.0, which a bare machine lacks; PyPI's libusb-package carries it.
+NEEDS_LIBUSB = frozenset({"pyrealsense2", "open3d"})
+
+
+def require(module: str) -> ModuleType:
+    """Import an optional module.
+
+    Raises:
+        MissingDependency: it is not installed; the message is the command that installs it.
+    """
+    if module.partition(".")[0] in NEEDS_LIBUSB:
+        preload_libusb()
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        top = module.partition(".")[0]
+        extra, remark = EXTRAS.get(top, ("all", ""))
+        raise MissingDependency(
+            f"{top} is needed here and cannot be imported ({error}); "
+            f"install it with: pip install 'gait3dlib[{extra}]'{remark}"
+        ) from error
+
+
+def preload_libusb() -> bool:
+    """Load the libusb that PyPI's ``libusb-package`` carries; False where that package is absent."""
+    try:
+        package = importlib.import_module("libusb_package")
+    except ImportError:
+        return False
+    ctypes.CDLL(str(package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
+    return True

@@ -1,0 +1,54 @@
+"""Components by name: the file's name is the component's name, plugins come by entry point.
+
+A component called ``skeleton_map`` of kind ``modality`` is the class ``SkeletonMap`` in
+``gait3dlib/modalities/skeleton_map.py``, or what another distribution offers as entry point
+``skeleton_map`` of the group ``gait3dlib.modalities``. Listing names imports nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from gait3dlib.errors import UnknownComponent, did_you_mean
+
+# kind -> package that holds one file a component, and entry-point group
+KINDS = {"modality": "gait3dlib.modalities", "sensor": "gait3dlib.sensors"}
+
+
+def names(kind: str) -> list[str]:
+    """All component names of a kind, sorted: shipped ones and plugins."""
+    package = _package(kind)
+    folder = Path(__file__).resolve().parent / package.removeprefix("gait3dlib.")
+    shipped = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    return sorted(shipped | {point.name for point in entry_points(group=package)})
+
+
+def get(kind: str, name: str) -> Any:
+    """The class of a component.
+
+    Raises:
+        UnknownComponent: no component of that kind has that name; the message says the nearest ones.
+        MissingDependency: the component's own imports need an extra.
+    """
+    package = _package(kind)
+    if name not in (known := names(kind)):
+        raise UnknownComponent(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
+    for point in entry_points(group=package):
+        if point.name == name:
+            return point.load()
+    module = importlib.import_module(f"{package}.{name}")
+    return getattr(module, class_name(name))
+
+
+def class_name(name: str) -> str:
+    """The class that a component file must define: ``skeleton_map`` -> ``SkeletonMap``."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _package(kind: str) -> str:
+    if kind not in KINDS:
+        raise UnknownComponent(f"unknown kind of component {kind!r}{did_you_mean(kind, KINDS)}")
+    return KINDS[kind]
