@@ -1,0 +1,302 @@
+"""HDF5 read as hostile input: what :mod:`gait3dlib.recording` stands on.
+
+A file from outside may lie. So nothing but hard links is followed, only plain numbers in the filters that
+gait3dlib writes are read, and every declared size is held against the bytes that are really there before
+memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gait3dlib.errors import Gait3DError, InputError, RecordingError
+from gait3dlib.types import Calibration, Stream
+
+SCHEMA = 1
+# SWMR needs the format of HDF5 1.10; nothing newer, so that other programs can open the files
+LIBVER = ("v110", "v110")
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+MAX_READ_BYTES = 8 * 2**30
+MAX_CHUNK_BYTES = 128 * 2**20
+MAX_DEFLATE_RATIO = 1032  # zlib cannot do better
+CHUNK_BYTES = 64 * 2**10
+FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+H5PY_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OverflowError)
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a damaged file into one sentence."""
+    try:
+        yield
+    except Gait3DError:
+        raise
+    except H5PY_ERRORS as error:
+        if isinstance(error, OSError) and error.errno:
+            raise RecordingError(f"{path} cannot be read: {os.strerror(error.errno)}") from None
+        raise RecordingError(f"{path} is damaged; copy it again from its source") from None
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open a finished recording for reading.
+
+    Raises:
+        RecordingError: no such file, not HDF5, unfinished, truncated, or of another schema version.
+    """
+    if not path.is_file():
+        raise RecordingError(f"there is no recording file {path}")
+    with guarded(path):
+        with path.open("rb") as raw:
+            head = raw.read(12)
+        if head[:8] != SIGNATURE:
+            what = "is not a recording: it does not start like an HDF5 file" if head else "is an empty file"
+            raise RecordingError(f"{path} {what}")
+        # byte 8 is the version of the superblock, byte 11 its "open for writing" flags
+        if len(head) == 12 and head[8] >= 3 and head[11]:
+            raise RecordingError(f"{path} was never finished; if nobody is recording: gait3d recover {path}")
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            if "truncated" in str(error):
+                raise RecordingError(f"{path} is truncated; copy it again from its source") from None
+            raise
+        try:
+            _check_schema(file, path)
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
+def _check_schema(file: h5py.File, path: Path) -> None:
+    schema = file.attrs.get("schema")
+    if not isinstance(schema, (int, np.integer)):
+        raise RecordingError(f"{path} is HDF5, but not a gait3dlib recording: it has no schema number")
+    if schema != SCHEMA:
+        advice = "; upgrade gait3dlib" if schema > SCHEMA else ""
+        raise RecordingError(f"{path} has schema {schema}, this gait3dlib reads {SCHEMA}{advice}")
+
+
+def has(group: h5py.Group, name: str) -> bool:
+    """Whether the group has such a link; never opens what the link points to."""
+    return bool(group.id.links.exists(name.encode()))
+
+
+def child(group: h5py.Group, name: str, kind: type) -> Any:
+    """A group or data set right below ``group``, reached by a hard link only."""
+    where = f"{group.name.rstrip('/')}/{name}"
+    if not has(group, name):
+        raise RecordingError(f"{group.file.filename} lacks {where}")
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise RecordingError(f"{group.file.filename}: {where} links to somewhere else, which is refused")
+    item = group[name]
+    if not isinstance(item, kind):
+        raise RecordingError(f"{group.file.filename}: {where} is a {type(item).__name__.lower()}")
+    return item
+
+
+def attribute(item: Any, name: str, default: str | None = None) -> str | None:
+    """A text attribute."""
+    value = item.attrs.get(name, default)
+    if isinstance(value, bytes):
+        value = value.decode()
+    if value is not None and not isinstance(value, str):
+        raise RecordingError(f"{item.file.filename}: attribute {name} of {item.name} must be text")
+    return value
+
+
+def dataset(group: h5py.Group, name: str, kinds: str = "biuf") -> h5py.Dataset:
+    """A data set that is safe to read: plain numbers, own bytes, and a size that those bytes can hold."""
+    item = child(group, name, h5py.Dataset)
+    where = f"{item.file.filename}: {item.name}"
+    plist = item.id.get_create_plist()
+    if item.is_virtual or plist.get_external_count():
+        raise RecordingError(f"{where} keeps its data in another file, which is refused")
+    if item.dtype.kind not in kinds or item.dtype.hasobject:
+        raise RecordingError(f"{where} holds {item.dtype}, not plain numbers")
+    if not {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} <= FILTERS:
+        raise RecordingError(f"{where} is compressed in a way that gait3dlib does not read; use gzip")
+    declared = math.prod(item.shape) * item.dtype.itemsize
+    stored = min(item.id.get_storage_size(), os.path.getsize(item.file.filename))
+    if declared > stored * MAX_DEFLATE_RATIO:
+        raise RecordingError(f"{where} declares {declared} bytes, but {stored} stored bytes cannot hold them")
+    if item.chunks:
+        _check_chunks(item, where)
+    return item
+
+
+def _check_chunks(item: h5py.Dataset, where: str) -> None:
+    full = math.prod(item.chunks) * item.dtype.itemsize
+    if full > MAX_CHUNK_BYTES:
+        raise RecordingError(f"{where} has chunks of {full} bytes; at most {MAX_CHUNK_BYTES} are read")
+    suspects: list[tuple[int, ...]] = []
+
+    def visit(info: Any) -> None:
+        if info.size > full + full // 100 + 1024:
+            raise RecordingError(f"{where} holds a chunk that is larger compressed than plain")
+        if info.size * MAX_DEFLATE_RATIO > 2**30:
+            suspects.append(info.chunk_offset)
+
+    if item.compression == "gzip":
+        item.id.chunk_iter(visit)
+    for offset in suspects:
+        # HDF5 inflates a chunk to whatever it yields; a chunk that could yield gigabytes is tried here first
+        mask, raw = item.id.read_direct_chunk(offset)
+        if not mask and len(zlib.decompressobj().decompress(raw, full + 5)) > full + 4:
+            raise RecordingError(f"{where} holds a chunk that inflates past its size")
+
+
+def read_any(item: h5py.Dataset) -> NDArray[Any]:
+    """All of a checked data set, which may be a single number."""
+    return read(item) if item.shape else np.asarray(item[()])
+
+
+def read(item: h5py.Dataset, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """Rows ``start`` to ``stop`` of a checked data set."""
+    if not item.shape:
+        raise RecordingError(f"{item.file.filename}: {item.name} is a single number, not an array")
+    stop = item.shape[0] if stop is None else stop
+    wanted = (stop - start) * math.prod(item.shape[1:]) * item.dtype.itemsize
+    if wanted > MAX_READ_BYTES:
+        raise RecordingError(
+            f"{item.file.filename}: {item.name} is {wanted / 2**30:.1f} GiB; "
+            f"at most {MAX_READ_BYTES / 2**30:g} GiB are read at once"
+        )
+    return np.asarray(item[start:stop])
+
+
+def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Whole frames together up to 64 KiB; a frame past the largest readable chunk is cut."""
+    frame = max(1, math.prod(shape[1:])) * itemsize
+    chunk = [max(1, CHUNK_BYTES // frame), *(max(1, n) for n in shape[1:])]
+    while math.prod(chunk) * itemsize > MAX_CHUNK_BYTES:
+        largest = chunk.index(max(chunk))
+        chunk[largest] = (chunk[largest] + 1) // 2
+    return tuple(chunk)
+
+
+def write(group: h5py.Group, name: str, data: NDArray[Any]) -> None:
+    """An array as a data set, gzip 1 and shuffle."""
+    if data.ndim == 0 or data.size == 0:
+        group.create_dataset(name, data=data)
+        return
+    chunk = tuple(min(c, n) for c, n in zip(chunk_shape(data.shape, data.itemsize), data.shape, strict=True))
+    group.create_dataset(name, data=data, chunks=chunk, **GZIP)
+
+
+def check_name(name: str) -> str:
+    """Names of streams and arrays become names in the file."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot be a name in a recording; use letters, digits and underscores")
+    return name
+
+
+def write_root(file: h5py.File, clock: str, consent_ref: str) -> None:
+    """What a recording says of itself."""
+    file.attrs["schema"] = SCHEMA
+    file.attrs["clock"] = clock
+    file.attrs["consent_ref"] = consent_ref
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[h5py.File]:
+    """A new file that takes the name ``path`` when it is complete and on the disk, and is gone otherwise."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w", libver=LIBVER) as file:
+            yield file
+        sync(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "is the disk full, or the folder read-only?"
+        raise RecordingError(f"{path} cannot be written: {reason}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+# ---- streams --------------------------------------------------------------------------------------
+
+
+def write_stream(group: h5py.Group, name: str, stream: Stream) -> None:
+    """A whole stream as group ``name``."""
+    home = group.create_group(check_name(name))
+    write(home, "data", stream.data)
+    write(home, "t_ns", stream.t_ns)
+    if stream.offsets is not None:
+        write(home, "offsets", stream.offsets)
+    if stream.boxes is not None:
+        write(home, "boxes", stream.boxes)
+    write_head(home, stream.units, stream.layout, stream.calibration)
+
+
+def write_head(home: h5py.Group, units: str, layout: str | None, calibration: Calibration | None) -> None:
+    """What a stream says of itself, as attributes."""
+    home.attrs["units"] = units
+    if layout is not None:
+        home.attrs["layout"] = layout
+    if calibration is not None:
+        values = vars(calibration) | {}
+        if calibration.extrinsics is not None:
+            values["extrinsics"] = np.asarray(calibration.extrinsics, dtype=np.float64).tolist()
+        home.attrs["calibration"] = json.dumps(values)
+
+
+def read_stream(home: h5py.Group, start: int = 0, stop: int | None = None) -> Stream:
+    """Frames ``start`` to ``stop`` of a stream's group.
+
+    Raises:
+        RecordingError: something is missing, refused or damaged.
+        InputError: what is there is no stream (time runs backwards, lengths disagree).
+    """
+    t_ns = read(dataset(home, "t_ns", "i"))[start:stop]
+    data, offsets = dataset(home, "data"), None
+    if has(home, "offsets"):
+        offsets = read(dataset(home, "offsets", "i"))[start : None if stop is None else stop + 1]
+        if not len(offsets) or not 0 <= offsets[0] <= offsets[-1] <= len(data):
+            raise RecordingError(f"{home.file.filename}: the offsets of {home.name} leave its data")
+        first, last = int(offsets[0]), int(offsets[-1]) if stop is not None else None
+        values, offsets = read(data, first, last), offsets - offsets[0]
+    else:
+        values = read(data, start, None if stop is None else start + len(t_ns))
+    boxes = read(dataset(home, "boxes", "f"))[start:stop] if has(home, "boxes") else None
+    units = attribute(home, "units", "1") or "1"
+    return Stream(values, t_ns, units, offsets, attribute(home, "layout"), boxes, read_calibration(home))
+
+
+def read_calibration(home: h5py.Group) -> Calibration | None:
+    """The calibration of a stream's group, None where it has none."""
+    text = attribute(home, "calibration")
+    if text is None:
+        return None
+    try:
+        values = json.loads(text)
+        if values.get("extrinsics") is not None:
+            values["extrinsics"] = np.array(values["extrinsics"], dtype=np.float64).reshape(4, 4)
+        calibration = Calibration(**values)
+        if not all(isinstance(v, (int, float, np.ndarray, type(None))) for v in values.values()):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        where = f"{home.file.filename}: the calibration of {home.name}"
+        raise RecordingError(f"{where} is not a pinhole camera's") from None
+    return calibration

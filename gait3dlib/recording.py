@@ -1,0 +1,216 @@
+"""Recordings: one HDF5 file with what the sensors gave, the walks found in it, and whose they were.
+
+::
+
+    /                    attributes schema (1), clock, consent_ref
+    /streams/NAME        what a sensor gave: data [T, ...], t_ns [T], device_t_ns [T] (-1 = none)
+                         ragged streams: data [sum N, ...] and offsets [T + 1]
+                         attributes units, layout, calibration (JSON)
+    /walks/table         one row a walk: track, start_ns, stop_ns, view_deg (NaN = not known), subject
+                         (a pseudonym; empty = nobody named), session, source, covariates and labels (JSON)
+    /walks/N/NAME        the streams of walk N: data, t_ns, offsets, boxes; the same attributes
+    /truth/N             only in simulated recordings: arrays by name, attribute labels; load() never reads it
+
+All of it is gzip 1 with shuffle. Colour identifies people to anybody, so it is stored only when asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gait3dlib import _hdf5, _walks
+from gait3dlib._walks import Truth as Truth
+from gait3dlib._walks import WalkInfo as WalkInfo
+from gait3dlib.errors import InputError, did_you_mean
+from gait3dlib.types import Calibration, GaitSequence, Stream
+
+
+def save(
+    path: str | os.PathLike[str],
+    *sequences: GaitSequence,
+    truths: Sequence[Truth | None] | None = None,
+    consent_ref: str = "",
+    store_color: bool = False,
+) -> Path:
+    """Write walks as a recording, whole or not at all; a file of that name is replaced.
+
+    Args:
+        path: the file to write, by custom ``*.h5``.
+        sequences: one walk each.
+        truths: what a simulator knows of each walk, in the same order; kept apart from the streams.
+        consent_ref: where the consent of the recorded people is filed.
+        store_color: also write streams of colour images; otherwise they are refused.
+
+    Raises:
+        InputError: nothing to write, truths that do not match, or colour without ``store_color``.
+        RecordingError: the file cannot be written.
+    """
+    if not sequences:
+        raise InputError("there is no walk to save; pass at least one GaitSequence")
+    if truths is not None and len(truths) != len(sequences):
+        raise InputError(
+            f"{len(sequences)} walks were given with {len(truths)} truths; pass None for unknown"
+        )
+    for sequence in sequences:
+        _walks.refuse_color(sequence.streams, store_color)
+    path = Path(path)
+    with _hdf5.replacing(path) as file:
+        _hdf5.write_root(file, clock="own", consent_ref=consent_ref)
+        walks = file.create_group("walks")
+        _walks.write_table(walks, sequences)
+        for index, sequence in enumerate(sequences):
+            _walks.write_walk(walks, index, sequence)
+        for index, truth in enumerate(truths or ()):
+            if truth is not None:
+                _walks.write_truth(file, index, truth)
+    return path
+
+
+def load(path: str | os.PathLike[str], walk: int | None = None) -> GaitSequence:
+    """One walk of a recording.
+
+    Args:
+        path: the recording.
+        walk: its number, from 0; may be left out where there is one walk only.
+
+    Raises:
+        InputError: no such walk, or several and none chosen (the message lists them).
+        RecordingError: the file cannot be read.
+    """
+    with open_recording(path) as recording:
+        if walk is None and len(recording.walks) > 1:
+            raise InputError(f"{path} holds several walks; choose one by its number ({recording.summary()})")
+        return recording.sequence(0 if walk is None else walk)
+
+
+def open_recording(path: str | os.PathLike[str]) -> Recording:
+    """Open a recording for reading; a context manager.
+
+    Raises:
+        RecordingError: no such file, not a recording, unfinished, truncated, or of another schema version.
+    """
+    return Recording(Path(path))
+
+
+class Recording:
+    """An open recording: its walks and, where a sensor was recorded, the raw streams.
+
+    Iterating yields the walks as :class:`~gait3dlib.types.GaitSequence`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = _hdf5.open_file(path)
+        try:
+            with _hdf5.guarded(path):
+                self.walks: list[WalkInfo] = _walks.read_table(self._file)
+                self.streams = RawStreams(self._file, path)
+                self.clock = _hdf5.attribute(self._file, "clock", "") or ""
+                self.consent_ref = _hdf5.attribute(self._file, "consent_ref", "") or ""
+        except BaseException:
+            self.close()
+            raise
+
+    def sequence(self, index: int) -> GaitSequence:
+        """Walk ``index``.
+
+        Raises:
+            InputError: there is no such walk, or its streams break their specs.
+            RecordingError: the file is damaged.
+        """
+        info = self._info(index)
+        with _hdf5.guarded(self.path):
+            return _walks.read_walk(self._file, info)
+
+    def truth(self, index: int) -> Truth | None:
+        """What the simulator knew of walk ``index``; None where nothing was kept."""
+        info = self._info(index)
+        with _hdf5.guarded(self.path):
+            return _walks.read_truth(self._file, info.index)
+
+    def summary(self) -> str:
+        """The walks in one line: number, subject, duration, streams."""
+        return "; ".join(str(info) for info in self.walks)
+
+    def _info(self, index: int) -> WalkInfo:
+        if not self.walks:
+            raise InputError(f"{self.path} holds no walk; open_recording(path).streams has its raw streams")
+        if not 0 <= index < len(self.walks):
+            raise InputError(f"{self.path} has no walk {index}; it has {self.summary()}")
+        return self.walks[index]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.walks)
+
+    def __iter__(self) -> Iterator[GaitSequence]:
+        return (self.sequence(index) for index in range(len(self.walks)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class RawStreams(Mapping[str, Stream]):
+    """The raw streams of a recording by name, read when asked for.
+
+    ``streams["depth"]`` reads a whole stream; :meth:`read` a part of one that is too long for the memory.
+    """
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._path = path
+        self._group = _hdf5.child(file, "streams", h5py.Group) if _hdf5.has(file, "streams") else None
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Stream:
+        """Frames ``start`` to ``stop`` (exclusive) of a stream."""
+        with _hdf5.guarded(self._path):
+            return _hdf5.read_stream(self._home(name), start, stop)
+
+    def t_ns(self, name: str) -> NDArray[np.int64]:
+        """The host's time stamps ``[T]`` of a stream; T may be 0."""
+        with _hdf5.guarded(self._path):
+            return _hdf5.read(_hdf5.dataset(self._home(name), "t_ns", "i")).astype(np.int64)
+
+    def device_t_ns(self, name: str) -> NDArray[np.int64]:
+        """The device's own time stamps ``[T]``, -1 where it gave none."""
+        with _hdf5.guarded(self._path):
+            home = self._home(name)
+            if not _hdf5.has(home, "device_t_ns"):
+                return np.full(len(self.t_ns(name)), -1, dtype=np.int64)
+            return _hdf5.read(_hdf5.dataset(home, "device_t_ns", "i")).astype(np.int64)
+
+    def calibration(self, name: str) -> Calibration | None:
+        """The calibration of the sensor, None where none was recorded."""
+        with _hdf5.guarded(self._path):
+            return _hdf5.read_calibration(self._home(name))
+
+    def _home(self, name: str) -> h5py.Group:
+        if self._group is None or name not in self:
+            raise InputError(f"{self._path} has no raw stream {name!r}{did_you_mean(name, self)}")
+        return _hdf5.child(self._group, name, h5py.Group)
+
+    def __getitem__(self, name: str) -> Stream:
+        if name not in self:
+            raise KeyError(name)
+        return self.read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return self._group is not None and isinstance(name, str) and name in list(self._group)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._group) if self._group is not None else ())
+
+    def __len__(self) -> int:
+        return len(self._group) if self._group is not None else 0
