@@ -7,10 +7,8 @@ memory is taken for it.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib.errors import Gait3DError, InputError, RecordingError
-from gait3dlib.types import Calibration, Stream
+from gait3dlib.errors import Gait3DError, RecordingError
 
 SCHEMA = 1
 # SWMR needs the format of HDF5 1.10; nothing newer, so that other programs can open the files
@@ -35,7 +32,6 @@ MAX_CHUNK_BYTES = 128 * 2**20
 MAX_DEFLATE_RATIO = 1032  # zlib cannot do better
 CHUNK_BYTES = 64 * 2**10
 FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 H5PY_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OverflowError)
 
 
@@ -199,13 +195,6 @@ def write(group: h5py.Group, name: str, data: NDArray[Any]) -> None:
     group.create_dataset(name, data=data, chunks=chunk, **GZIP)
 
 
-def check_name(name: str) -> str:
-    """Names of streams and arrays become names in the file."""
-    if not NAME.fullmatch(name):
-        raise InputError(f"{name!r} cannot be a name in a recording; use letters, digits and underscores")
-    return name
-
-
 def write_root(file: h5py.File, clock: str, consent_ref: str) -> None:
     """What a recording says of itself."""
     file.attrs["schema"] = SCHEMA
@@ -233,70 +222,3 @@ def sync(path: Path) -> None:
     """Wait until the file is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-# ---- streams --------------------------------------------------------------------------------------
-
-
-def write_stream(group: h5py.Group, name: str, stream: Stream) -> None:
-    """A whole stream as group ``name``."""
-    home = group.create_group(check_name(name))
-    write(home, "data", stream.data)
-    write(home, "t_ns", stream.t_ns)
-    if stream.offsets is not None:
-        write(home, "offsets", stream.offsets)
-    if stream.boxes is not None:
-        write(home, "boxes", stream.boxes)
-    write_head(home, stream.units, stream.layout, stream.calibration)
-
-
-def write_head(home: h5py.Group, units: str, layout: str | None, calibration: Calibration | None) -> None:
-    """What a stream says of itself, as attributes."""
-    home.attrs["units"] = units
-    if layout is not None:
-        home.attrs["layout"] = layout
-    if calibration is not None:
-        values = vars(calibration) | {}
-        if calibration.extrinsics is not None:
-            values["extrinsics"] = np.asarray(calibration.extrinsics, dtype=np.float64).tolist()
-        home.attrs["calibration"] = json.dumps(values)
-
-
-def read_stream(home: h5py.Group, start: int = 0, stop: int | None = None) -> Stream:
-    """Frames ``start`` to ``stop`` of a stream's group.
-
-    Raises:
-        RecordingError: something is missing, refused or damaged.
-        InputError: what is there is no stream (time runs backwards, lengths disagree).
-    """
-    t_ns = read(dataset(home, "t_ns", "i"))[start:stop]
-    data, offsets = dataset(home, "data"), None
-    if has(home, "offsets"):
-        offsets = read(dataset(home, "offsets", "i"))[start : None if stop is None else stop + 1]
-        if not len(offsets) or not 0 <= offsets[0] <= offsets[-1] <= len(data):
-            raise RecordingError(f"{home.file.filename}: the offsets of {home.name} leave its data")
-        first, last = int(offsets[0]), int(offsets[-1]) if stop is not None else None
-        values, offsets = read(data, first, last), offsets - offsets[0]
-    else:
-        values = read(data, start, None if stop is None else start + len(t_ns))
-    boxes = read(dataset(home, "boxes", "f"))[start:stop] if has(home, "boxes") else None
-    units = attribute(home, "units", "1") or "1"
-    return Stream(values, t_ns, units, offsets, attribute(home, "layout"), boxes, read_calibration(home))
-
-
-def read_calibration(home: h5py.Group) -> Calibration | None:
-    """The calibration of a stream's group, None where it has none."""
-    text = attribute(home, "calibration")
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-        if values.get("extrinsics") is not None:
-            values["extrinsics"] = np.array(values["extrinsics"], dtype=np.float64).reshape(4, 4)
-        calibration = Calibration(**values)
-        if not all(isinstance(v, (int, float, np.ndarray, type(None))) for v in values.values()):
-            raise ValueError
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        where = f"{home.file.filename}: the calibration of {home.name}"
-        raise RecordingError(f"{where} is not a pinhole camera's") from None
-    return calibration

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib import _hdf5
 from gait3dlib.errors import InputError, RecordingError
+from gait3dlib.recording import _hdf5, _streams
 from gait3dlib.types import NS_PER_S, GaitSequence, Labels, Meta
 
 TEXTS = ("subject", "session", "source", "covariates", "labels")
@@ -104,7 +104,7 @@ def write_walk(walks: h5py.Group, index: int, sequence: GaitSequence) -> None:
     """Write ``walks/N``, one group a stream."""
     home = walks.create_group(str(index))
     for name, stream in sequence.streams.items():
-        _hdf5.write_stream(home, name, stream)
+        _streams.write_stream(home, name, stream)
 
 
 def write_truth(file: h5py.File, index: int, truth: Truth) -> None:
@@ -115,7 +115,7 @@ def write_truth(file: h5py.File, index: int, truth: Truth) -> None:
         values = np.asarray(array)
         if values.dtype.kind not in "biuf":
             raise InputError(f"truth {name!r} must be an array of numbers, not of {values.dtype}")
-        _hdf5.write(home, _hdf5.check_name(name), values)
+        _hdf5.write(home, _streams.check_name(name), values)
 
 
 # ---- reading --------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def _info(walks: h5py.Group, index: int, row: Any) -> WalkInfo:
 def read_walk(file: h5py.File, info: WalkInfo) -> GaitSequence:
     """The streams of one walk."""
     home = _hdf5.child(_hdf5.child(file, "walks", h5py.Group), str(info.index), h5py.Group)
-    streams = {name: _hdf5.read_stream(_hdf5.child(home, name, h5py.Group)) for name in info.streams}
+    streams = {name: _streams.read_stream(_hdf5.child(home, name, h5py.Group)) for name in info.streams}
     return GaitSequence(streams, info.subject, info.meta)
 
 

@@ -1,23 +1,9 @@
-"""Recordings: one HDF5 file with what the sensors gave, the walks found in it, and whose they were.
-
-::
-
-    /                    attributes schema (1), clock, consent_ref
-    /streams/NAME        what a sensor gave: data [T, ...], t_ns [T], device_t_ns [T] (-1 = none)
-                         ragged streams: data [sum N, ...] and offsets [T + 1]
-                         attributes units, layout, calibration (JSON)
-    /walks/table         one row a walk: track, start_ns, stop_ns, view_deg (NaN = not known), subject
-                         (a pseudonym; empty = nobody named), session, source, covariates and labels (JSON)
-    /walks/N/NAME        the streams of walk N: data, t_ns, offsets, boxes; the same attributes
-    /truth/N             only in simulated recordings: arrays by name, attribute labels; load() never reads it
-
-All of it is gzip 1 with shuffle. Colour identifies people to anybody, so it is stored only when asked for.
-"""
+"""Reading recordings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,52 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib import _hdf5, _walks
-from gait3dlib._walks import Truth as Truth
-from gait3dlib._walks import WalkInfo as WalkInfo
 from gait3dlib.errors import InputError, did_you_mean
+from gait3dlib.recording import _hdf5, _streams, _walks
+from gait3dlib.recording._walks import Truth, WalkInfo
 from gait3dlib.types import Calibration, GaitSequence, Stream
-
-
-def save(
-    path: str | os.PathLike[str],
-    *sequences: GaitSequence,
-    truths: Sequence[Truth | None] | None = None,
-    consent_ref: str = "",
-    store_color: bool = False,
-) -> Path:
-    """Write walks as a recording, whole or not at all; a file of that name is replaced.
-
-    Args:
-        path: the file to write, by custom ``*.h5``.
-        sequences: one walk each.
-        truths: what a simulator knows of each walk, in the same order; kept apart from the streams.
-        consent_ref: where the consent of the recorded people is filed.
-        store_color: also write streams of colour images; otherwise they are refused.
-
-    Raises:
-        InputError: nothing to write, truths that do not match, or colour without ``store_color``.
-        RecordingError: the file cannot be written.
-    """
-    if not sequences:
-        raise InputError("there is no walk to save; pass at least one GaitSequence")
-    if truths is not None and len(truths) != len(sequences):
-        raise InputError(
-            f"{len(sequences)} walks were given with {len(truths)} truths; pass None for unknown"
-        )
-    for sequence in sequences:
-        _walks.refuse_color(sequence.streams, store_color)
-    path = Path(path)
-    with _hdf5.replacing(path) as file:
-        _hdf5.write_root(file, clock="own", consent_ref=consent_ref)
-        walks = file.create_group("walks")
-        _walks.write_table(walks, sequences)
-        for index, sequence in enumerate(sequences):
-            _walks.write_walk(walks, index, sequence)
-        for index, truth in enumerate(truths or ()):
-            if truth is not None:
-                _walks.write_truth(file, index, truth)
-    return path
 
 
 def load(path: str | os.PathLike[str], walk: int | None = None) -> GaitSequence:
@@ -176,7 +120,7 @@ class RawStreams(Mapping[str, Stream]):
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Stream:
         """Frames ``start`` to ``stop`` (exclusive) of a stream."""
         with _hdf5.guarded(self._path):
-            return _hdf5.read_stream(self._home(name), start, stop)
+            return _streams.read_stream(self._home(name), start, stop)
 
     def t_ns(self, name: str) -> NDArray[np.int64]:
         """The host's time stamps ``[T]`` of a stream; T may be 0."""
@@ -194,7 +138,7 @@ class RawStreams(Mapping[str, Stream]):
     def calibration(self, name: str) -> Calibration | None:
         """The calibration of the sensor, None where none was recorded."""
         with _hdf5.guarded(self._path):
-            return _hdf5.read_calibration(self._home(name))
+            return _streams.read_calibration(self._home(name))
 
     def _home(self, name: str) -> h5py.Group:
         if self._group is None or name not in self:
