@@ -14,8 +14,9 @@ there, so zero rotations are the T-pose.
 """
 
 from gait3dlib.body._layouts import JOINT_NAMES, LAYOUTS, MIRROR, PARENTS, to_smpl24
-from gait3dlib.body._shape import DENSITY_KG_M3, Body, BodyShape
+from gait3dlib.body._shape import Body
 from gait3dlib.body._shaped import COCO_NAMES, ShapedBody
+from gait3dlib.body._solver import DENSITY_KG_M3, BodyShape
 
 __all__ = [
     "COCO_NAMES",

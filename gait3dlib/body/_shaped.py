@@ -24,7 +24,7 @@ from gait3dlib.body._skinning import (
 from gait3dlib.errors import InputError
 
 if TYPE_CHECKING:
-    from gait3dlib.body._shape import BodyShape
+    from gait3dlib.body._solver import BodyShape
 
 COCO_NAMES: tuple[str, ...] = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -86,27 +86,30 @@ class ShapedBody:
             not be reached otherwise.
         volume_m3: of the full mesh at rest, in both levels of detail.
         height_m: of the full mesh at rest, in both levels of detail.
+        mass_kg: volume times :data:`~gait3dlib.body.DENSITY_KG_M3`.
         bind_vertices: float32 [V, 3], the skin in the pose in which it was sculpted.
         bind_joints: float64 [24, 3], the joints in that pose.
         bind_rotations: float64 [24, 3, 3], from that pose to the T-pose, about each joint.
         weights: float32 [V, 24], how much of each joint's motion a vertex follows; rows sum to 1.
+        landmark_index: [5, 3], the vertices around nose, left and right eye, left and right ear.
+        landmark_weights: float32 [5, 3], their shares.
 
     Skinning starts from the bind pose, not from the T-pose: walking arms hang far from a T and near
     the bind pose, so the shoulders keep their volume.
     """
 
-    vertices: F32
-    joints: F64
-    faces: NDArray[np.int32]
+    vertices: F32 = field(repr=False)
+    joints: F64 = field(repr=False)
+    faces: NDArray[np.int32] = field(repr=False)
     shape: BodyShape
     muscle: float
     volume_m3: float
     height_m: float
     mass_kg: float
-    bind_vertices: F32
-    bind_joints: F64
-    bind_rotations: F64
-    weights: F32
+    bind_vertices: F32 = field(repr=False)
+    bind_joints: F64 = field(repr=False)
+    bind_rotations: F64 = field(repr=False)
+    weights: F32 = field(repr=False)
     landmark_index: NDArray[np.int64] = field(repr=False)
     landmark_weights: F32 = field(repr=False)
 
@@ -121,8 +124,7 @@ class ShapedBody:
 
     @cached_property
     def _offsets(self) -> F64:
-        parents = np.array(PARENTS)
-        offsets = self.joints - self.joints[parents]
+        offsets: F64 = self.joints - self.joints[list(PARENTS)]
         offsets[0] = self.joints[0]
         return offsets
 

@@ -93,7 +93,7 @@ def skin(local: F32, rotations: F64, positions: F64) -> F32:
     stacked[:, 3] = positions.transpose(1, 0, 2)
     # one product for all frames: far faster than a sum over joints
     posed = local @ stacked.reshape(joints * 4, frames * 3)
-    return np.ascontiguousarray(posed.reshape(-1, frames, 3).transpose(1, 0, 2))
+    return np.ascontiguousarray(posed.reshape(len(local), frames, 3).transpose(1, 0, 2))
 
 
 def mesh_volume(vertices: Floats, faces: Ints) -> float:
@@ -108,3 +108,15 @@ def mesh_volume(vertices: Floats, faces: Ints) -> float:
         + z[a] * (x[b] * y[c] - y[b] * x[c])
     )
     return float(determinant.sum() / 6)
+
+
+def inflate(vertices: F32, faces: Ints, volume: float) -> F32:
+    """The mesh moved outward along its normals, everywhere as far, until it holds `volume`."""
+    corner = vertices[faces]
+    area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]) / 2
+    normals = np.zeros(vertices.shape)
+    for k in range(3):
+        np.add.at(normals, faces[:, k], area)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    step = (volume - mesh_volume(vertices, faces)) / np.linalg.norm(area, axis=1).sum()
+    return np.asarray(vertices + step * normals, np.float32)
