@@ -1,0 +1,1 @@
+"""Data sets of walks: index, preparation, samplers and augmentation."""

@@ -1,0 +1,83 @@
+"""Augmentation of image-like samples: one draw a sequence, the same for all its frames and channels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+class Augment:
+    """Flip, small rotation, scale and shift, thicker or thinner edges, a covered rectangle.
+
+    Every probability and range is a keyword, so that it is part of the config.
+
+    Args:
+        flip: probability of mirroring left and right.
+        affine: probability of an affine jitter.
+        rotate_deg: largest rotation.
+        scale: largest relative change of size, per axis.
+        shift: largest shift as a share of the height.
+        edges: probability of growing or shrinking bright regions by one pixel (segmentation error).
+        cover: probability of a covered rectangle (occlusion), a tenth to a quarter of the height.
+    """
+
+    def __init__(
+        self,
+        *,
+        flip: float = 0.5,
+        affine: float = 0.6,
+        rotate_deg: float = 6.0,
+        scale: float = 0.08,
+        shift: float = 0.04,
+        edges: float = 0.4,
+        cover: float = 0.2,
+    ) -> None:
+        self.flip, self.affine, self.edges, self.cover = flip, affine, edges, cover
+        self.rotate_deg, self.scale, self.shift = rotate_deg, scale, shift
+
+    def __call__(self, frames: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape."""
+        b, t, c, h, w = frames.shape
+        x = frames.float().reshape(b, t * c, h, w)
+        x = torch.where(_chance(b, self.flip, generator), x.flip(3), x)
+        x = functional.grid_sample(x, self._grid(b, h, w, generator), align_corners=False)
+        grow = _chance(b, self.edges, generator)
+        thicker = functional.max_pool2d(x, 3, 1, 1)
+        thinner = -functional.max_pool2d(-x, 3, 1, 1)
+        x = torch.where(grow, torch.where(_chance(b, 0.5, generator), thicker, thinner), x)
+        x = x.masked_fill(self._covered(b, h, w, generator), 0)
+        return x.round().clamp(0, 255).to(torch.uint8).reshape(b, t, c, h, w)
+
+    def _grid(self, b: int, h: int, w: int, generator: torch.Generator) -> torch.Tensor:
+        jitter = _chance(b, self.affine, generator).view(b, 1).float()
+        draw = (torch.rand(b, 5, generator=generator) * 2 - 1) * jitter
+        angle = draw[:, 0] * math.radians(self.rotate_deg)
+        wide, high = 1 + draw[:, 1] * self.scale, 1 + draw[:, 2] * self.scale
+        aspect = h / w
+        theta = torch.zeros(b, 2, 3)
+        theta[:, 0, 0] = angle.cos() * wide
+        theta[:, 0, 1] = -angle.sin() * aspect
+        theta[:, 1, 0] = angle.sin() / aspect
+        theta[:, 1, 1] = angle.cos() * high
+        theta[:, 0, 2] = draw[:, 3] * 2 * self.shift * aspect
+        theta[:, 1, 2] = draw[:, 4] * 2 * self.shift
+        return functional.affine_grid(theta, [b, 1, h, w], align_corners=False)
+
+    def _covered(self, b: int, h: int, w: int, generator: torch.Generator) -> torch.Tensor:
+        draw = torch.rand(b, 4, generator=generator)
+        high, wide = (0.1 + 0.15 * draw[:, 0]) * h, (0.2 + 0.5 * draw[:, 1]) * w
+        top, left = draw[:, 2] * (h - high), draw[:, 3] * (w - wide)
+        rows, columns = torch.arange(h).view(1, h, 1), torch.arange(w).view(1, 1, w)
+        inside = (
+            (rows >= top.view(b, 1, 1))
+            & (rows < (top + high).view(b, 1, 1))
+            & (columns >= left.view(b, 1, 1))
+            & (columns < (left + wide).view(b, 1, 1))
+        )
+        return (inside & _chance(b, self.cover, generator).view(b, 1, 1))[:, None]
+
+
+def _chance(b: int, probability: float, generator: torch.Generator) -> torch.Tensor:
+    return (torch.rand(b, generator=generator) < probability).view(b, 1, 1, 1)

@@ -1,0 +1,175 @@
+"""Fusion: tokens of any modalities -> an identity embedding and an answer a task.
+
+Every token carries what it is (modality), where it is (body height) and when it was (seconds), so that
+attention can align strips of different sensors at the same height. One mask, ``real``, is True where there is
+evidence; attention inverts it here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gait3dlib.types import Tokens
+
+HEIGHT_WAVES = 6
+TIME_WAVES = 6
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., 2017) that also returns its weights, averaged over heads."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self, queries: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """``[b, q, d]``, ``[b, n, d]``, ``real [b, n]`` -> ``[b, q, d]`` and weights ``[b, q, n]``."""
+        b, q, d = queries.shape
+        size = d // self.heads
+        key, value = self.key_value(tokens).view(b, -1, 2, self.heads, size).permute(2, 0, 3, 1, 4)
+        query = self.query(queries).view(b, q, self.heads, size).transpose(1, 2)
+        scores = query @ key.transpose(2, 3) / math.sqrt(size)
+        scores = scores.masked_fill(~real[:, None, None, :], -torch.inf)
+        weights = scores.softmax(dim=-1)
+        mixed = functional.dropout(weights, self.dropout, self.training) @ value
+        return self.out(mixed.transpose(1, 2).reshape(b, q, d)), weights.mean(dim=1)
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, each with a residual."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_query = nn.LayerNorm(dim)
+        self.norm_token = nn.LayerNorm(dim)
+        self.norm_feed = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads, dropout)
+        self.feed = nn.Sequential(
+            nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim), nn.Dropout(dropout)
+        )
+
+    def forward(
+        self, queries: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries read tokens; returns the new queries and the attention weights."""
+        update, weights = self.attention(self.norm_query(queries), self.norm_token(tokens), real)
+        queries = queries + update
+        return queries + self.feed(self.norm_feed(queries)), weights
+
+
+class Fusion(nn.Module):
+    """Self-attention over all tokens, then queries that read them: identity parts and one a task.
+
+    Args:
+        dim: size of a token; encoders are asked for tokens of this size.
+        depth: self-attention blocks before the queries read.
+        heads: attention heads.
+        parts: identity queries; the embedding is ``parts`` unit vectors of ``part_dim``.
+        part_dim: ``parts * part_dim`` is the size of a template.
+        dropout: in attention and feed-forward.
+        modality_dropout: probability, in training, that a modality is left out of a walk.
+        token_dropout: probability, in training, that a single token is left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = 128,
+        depth: int = 2,
+        heads: int = 4,
+        parts: int = 8,
+        part_dim: int = 128,
+        dropout: float = 0.1,
+        modality_dropout: float = 0.3,
+        token_dropout: float = 0.1,
+        modalities: Sequence[str] = ("silhouette", "skeleton_map"),
+        tasks: Sequence[str] = ("age", "bmi", "gender"),
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.parts = parts
+        self.modality_dropout = modality_dropout
+        self.token_dropout = token_dropout
+        self.tasks = tuple(tasks)
+        names = sorted(modalities)
+        self.enter = nn.ModuleDict({m: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim)) for m in names})
+        self.modality = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(dim)) for m in names})
+        self.height = nn.Linear(2 * HEIGHT_WAVES, dim)
+        self.time = nn.Linear(2 * TIME_WAVES, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(depth))
+        self.identity = nn.Parameter(0.02 * torch.randn(parts, dim))
+        self.task = nn.Parameter(0.02 * torch.randn(len(self.tasks), dim))
+        self.read = Block(dim, heads, dropout)
+        self.part = nn.Parameter(torch.randn(parts, dim, part_dim) * dim**-0.5)
+        # identity queries start spread over the body: part 0 at the head, the last at the feet
+        self.register_buffer("query_height", 1 - (torch.arange(parts) + 0.5) / parts, persistent=False)
+
+    def forward(
+        self, tokens: Mapping[str, Tokens], drop: Sequence[str] = ()
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Fuse the tokens of every modality that is there and not dropped.
+
+        Returns:
+            identity parts ``[b, parts, part_dim]`` (not normalised), one vector ``[b, dim]`` a task, and the
+            share of identity attention ``[b]`` a modality.
+
+        A walk without any evidence gets NaN; the callers refuse such walks before they come here.
+        """
+        names = sorted(name for name in tokens if name not in drop)
+        real = self._thin({name: tokens[name].real for name in names})
+        x = torch.cat([self._enter(name, tokens[name]) for name in names], dim=1)
+        mask = torch.cat([real[name] for name in names], dim=1)
+        for block in self.blocks:
+            x, _ = block(x, x, mask)
+        height: torch.Tensor = self.query_height  # type: ignore[assignment]
+        queries = torch.cat([self.identity + self._where(self.height, height), self.task])
+        answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask)
+        parts = torch.einsum("bpd,pde->bpe", answers[:, : self.parts], self.part)
+        shares = weights[:, : self.parts].mean(dim=1).split([real[n].shape[1] for n in names], dim=1)
+        tasks = {task: answers[:, self.parts + i] for i, task in enumerate(self.tasks)}
+        return parts, tasks, {n: share.sum(dim=1) for n, share in zip(names, shares, strict=True)}
+
+    def _enter(self, name: str, tokens: Tokens) -> torch.Tensor:
+        x = self.enter[name](tokens.values) + self.modality[name] + self._where(self.height, tokens.height)
+        return x + self._where(self.time, tokens.t_s / 10)
+
+    @staticmethod
+    def _where(project: nn.Linear | nn.Module, place: torch.Tensor) -> torch.Tensor:
+        """Sine and cosine waves of a place in 0..1, projected; nothing where the place is not known (NaN)."""
+        known = ~place.isnan()
+        assert isinstance(project, nn.Linear)
+        waves = 2.0 ** torch.arange(project.in_features // 2, device=place.device)
+        angle = place.nan_to_num()[..., None] * waves * torch.pi
+        features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(project.weight.dtype)
+        projected: torch.Tensor = project(features)
+        return projected * known[..., None]
+
+    def _thin(self, real: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """In training, leave out whole modalities and single tokens, but never all that a walk has."""
+        if not self.training:
+            return real
+        names = list(real)
+        present = torch.stack([real[n].any(dim=1) for n in names], dim=1)
+        keep = torch.rand(present.shape, device=present.device) >= self.modality_dropout
+        kept = present & keep
+        # where nothing would be left, one of the modalities that are there stays, at random
+        lottery = torch.rand(present.shape, device=present.device).masked_fill(~present, -1)
+        rescue = functional.one_hot(lottery.argmax(dim=1), len(names)).bool()
+        kept = torch.where(kept.any(dim=1, keepdim=True), kept, rescue & present)
+        thinned = {}
+        for column, name in enumerate(names):
+            chosen = real[name] & kept[:, column, None]
+            survivors = chosen & (torch.rand(chosen.shape, device=chosen.device) >= self.token_dropout)
+            thinned[name] = torch.where(survivors.any(dim=1, keepdim=True), survivors, chosen)
+        return thinned

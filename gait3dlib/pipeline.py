@@ -1,0 +1,357 @@
+"""The front door: walks in; names, ages, BMIs and genders out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait3dlib import _resources
+from gait3dlib._optional import require
+from gait3dlib.errors import ConfigError, GalleryError, InputError, NoEvidence, NoWalkFound, UntrainedError
+from gait3dlib.evaluation import threshold_at_fpir
+from gait3dlib.evaluation.impostors import threshold_for
+from gait3dlib.gallery import Calibration, Gallery
+from gait3dlib.types import (
+    UNKNOWN,
+    Candidate,
+    Estimate,
+    GaitSequence,
+    Outputs,
+    Recognition,
+    Sensor,
+    Verification,
+)
+
+if TYPE_CHECKING:
+    from gait3dlib.fusion.model import GaitModel
+    from gait3dlib.modalities import Batch, Sample
+
+DEFAULT_FPIR = 0.01
+
+
+class Pipeline:
+    """Recognise people by their walk from whichever of the chosen modalities a walk has.
+
+    Args:
+        modalities: names such as ``["silhouette", "skeleton_map"]``.
+        weights: "default" (shipped), a folder of trained weights, or None for fresh weights that can record,
+            embed and train, but not name people.
+        gallery: path of an SQLite gallery, or None for one in memory.
+        device: "cpu", "cuda", or "auto".
+
+    Raises:
+        UnknownComponent: no such modality; says "did you mean".
+        WeightsError: weights are missing, damaged or do not fit.
+        GalleryMismatch: the gallery was made by another model.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        weights: str | os.PathLike[str] | None = "default",
+        gallery: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+    ) -> None:
+        if isinstance(modalities, str) or not modalities:
+            raise ConfigError("modalities must be a list of names, such as ['silhouette', 'skeleton_map']")
+        torch = require("torch")
+        from gait3dlib.fusion import weights as stored
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        names = sorted(set(modalities))
+        self._info: dict[str, Any]
+        if weights is None:
+            self._model = stored.untrained({name: {} for name in names})
+            self._info = {"trained": False, "modalities": {n: stored.resolved(n, {}) for n in names}}
+        else:
+            folder = _resources.weights_folder() if weights == "default" else Path(weights)
+            self._model, self._info = stored.load(folder, names)
+        self._model.to(device)
+        self.device = device
+        self.modalities = tuple(names)
+        self.fingerprint = stored.fingerprint(self._model)
+        fusion = self._model.fusion
+        self._shape = (fusion.parts, int(fusion.part.shape[2]))
+        self.gallery = Gallery.open(gallery, self.fingerprint, self._shape[0] * self._shape[1])
+
+    @property
+    def model(self) -> GaitModel:
+        """The network, in eval mode."""
+        return self._model
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights were trained; fresh ones embed, but name nobody."""
+        return bool(self._info.get("trained"))
+
+    # ---- embedding --------------------------------------------------------------------------------
+
+    def embed(self, seq: GaitSequence, drop: Sequence[str] = ()) -> NDArray[np.float32]:
+        """The template of a walk, float32 ``[parts, dim]`` with unit-length parts.
+
+        Args:
+            seq: one walk.
+            drop: modalities to leave out, as if their streams had never been recorded.
+
+        Raises:
+            NoEvidence: no stream is left that a chosen modality can read.
+        """
+        return self._answer(seq, drop)[0]
+
+    def _answer(self, seq: GaitSequence, drop: Sequence[str] = ()) -> tuple[NDArray[np.float32], Outputs, Evidence]:
+        torch = require("torch")
+        evidence = Evidence(self._model.modalities, seq, drop)
+        with torch.inference_mode():
+            batch = {name: batch.to(self.device) for name, batch in evidence.batches.items()}
+            outputs = self._model(batch, drop)
+        return outputs.embedding[0].float().cpu().numpy(), outputs, evidence
+
+    # ---- naming people ----------------------------------------------------------------------------
+
+    def enroll(self, subject: str, seq: GaitSequence) -> int:
+        """Add a walk of a person to the gallery under a pseudonym; returns how many walks they have now."""
+        self._needs_training("enroll")
+        template, _, evidence = self._answer(seq)
+        self.gallery.enroll(subject, _flat(template), evidence.names)
+        return self.gallery.count(subject)
+
+    def identify(self, seq: GaitSequence, *, top: int = 5) -> Recognition:
+        """Who walks there: an enrolled pseudonym, or "unknown" when the best score is below the threshold.
+
+        Raises:
+            UntrainedError: the weights were never trained.
+            GalleryError: nobody is enrolled.
+            NoEvidence: no stream that a chosen modality can read.
+        """
+        self._needs_training("identify")
+        if not len(self.gallery):
+            raise GalleryError("nobody is enrolled yet; enrol people first, with enroll(subject, walk)")
+        template, outputs, evidence = self._answer(seq)
+        candidates = tuple(self.gallery.search(_flat(template), top=top))
+        threshold, calibrated = self.threshold(evidence.names)
+        best = candidates[0]
+        track = seq.meta.covariates.get("track")
+        return Recognition(
+            identity=best.subject if best.score >= threshold else UNKNOWN,
+            score=best.score,
+            threshold=threshold,
+            calibrated=calibrated,
+            candidates=candidates,
+            weights=self._weights(outputs, evidence),
+            streams=evidence.streams,
+            track=int(track) if track is not None and track.isdigit() else None,
+            start_ns=seq.start_ns,
+            stop_ns=seq.start_ns + round(seq.duration_s * 1e9),
+            **_attributes(outputs),
+        )
+
+    def recognize(self, source: str | os.PathLike[str] | Sensor | GaitSequence) -> Iterator[Recognition]:
+        """One :class:`Recognition` a walk, as walks end: from a video, a recording, or a live sensor.
+
+        Raises:
+            NoWalkFound: the source ended and nobody had walked in it.
+        """
+        self._needs_training("recognize")
+        for seq in walks_of(source):
+            yield self.identify(seq)
+
+    def verify(self, seq_a: GaitSequence, seq_b: GaitSequence) -> Verification:
+        """Whether two walks are of one person, at the threshold of a gallery of one."""
+        self._needs_training("verify")
+        (a, _, evidence_a), (b, _, evidence_b) = self._answer(seq_a), self._answer(seq_b)
+        score = float(_flat(a) @ _flat(b))
+        threshold = self._default_threshold(sorted(set(evidence_a.names) & set(evidence_b.names)), 1)
+        return Verification(score >= threshold, score, threshold, calibrated=False)
+
+    def forget(self, subject: str) -> int:
+        """Erase a person: no byte of their templates stays on the disk. Returns how many were erased."""
+        return self.gallery.forget(subject)
+
+    # ---- thresholds -------------------------------------------------------------------------------
+
+    def threshold(self, modalities: Sequence[str]) -> tuple[float, bool]:
+        """The score below which the answer is "unknown", and whether it was calibrated on this site.
+
+        A calibration holds for the modalities and the gallery size it was made with; otherwise the threshold
+        follows from the impostor scores of simulated walkers and is said to be uncalibrated.
+        """
+        found = self.gallery.calibration(tuple(sorted(modalities)))
+        if found is not None and found.gallery_size == len(self.gallery):
+            return found.threshold, True
+        return self._default_threshold(modalities, max(len(self.gallery), 1)), False
+
+    def calibrate(self, sequences: Sequence[GaitSequence], fpir: float = DEFAULT_FPIR) -> float:
+        """Set the threshold for this gallery and these modalities from walks of your own site.
+
+        Every walk is searched for among the templates of everybody else; the threshold is the smallest score
+        that at most a share ``fpir`` of these searches reach (a conservative order statistic). Walks without a
+        subject count as strangers.
+
+        Raises:
+            InputError: fewer than ``1 / fpir`` walks, so the rate cannot be resolved.
+            GalleryError: nobody is enrolled.
+        """
+        self._needs_training("calibrate")
+        if not len(self.gallery):
+            raise GalleryError("nobody is enrolled yet; the threshold depends on the gallery, so enrol first")
+        tops: dict[tuple[str, ...], list[float]] = {}
+        for seq in sequences:
+            template, _, evidence = self._answer(seq)
+            best = [c for c in self.gallery.search(_flat(template), top=2) if c.subject != seq.subject]
+            if best:
+                tops.setdefault(tuple(sorted(evidence.names)), []).append(best[0].score)
+        if not tops:
+            raise InputError("no walk could be compared with somebody else's template; give walks of other people")
+        threshold = 1.0
+        for names, scores in tops.items():
+            threshold = threshold_at_fpir(scores, fpir)
+            self.gallery.set_calibration(
+                Calibration(threshold, fpir, len(self.gallery), names, searches=len(scores))
+            )
+        return threshold
+
+    def _default_threshold(self, modalities: Sequence[str], size: int) -> float:
+        tails: Mapping[str, Any] = self._info.get("impostors", {})
+        tail = tails.get("+".join(sorted(modalities)))
+        return threshold_for(tail, size, DEFAULT_FPIR) if tail else 1.0
+
+    # ---- keeping ----------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write weights and config as a folder that :meth:`from_pretrained` reads."""
+        from gait3dlib.fusion import weights as stored
+
+        folder = Path(path)
+        info = {k: v for k, v in self._info.items() if k not in ("modalities", "config", "kind")}
+        fusion = self._info.get("config") or {"modalities": list(self.modalities)}
+        stored.save(folder, self._model, settings=self._info["modalities"], fusion=fusion, info=info)
+        return folder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        modalities: Sequence[str] | None = None,
+        gallery: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+    ) -> Pipeline:
+        """A pipeline from a folder of weights, with all the modalities that it has unless some are named.
+
+        Raises:
+            WeightsError: the folder holds no weights.
+        """
+        require("torch")
+        from gait3dlib.fusion import weights as stored
+
+        names = modalities or stored.available(Path(path)) or ["silhouette"]
+        return cls(names, weights=path, gallery=gallery, device=device)
+
+    def close(self) -> None:
+        """Close the gallery."""
+        self.gallery.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # ---- parts ------------------------------------------------------------------------------------
+
+    def _needs_training(self, verb: str) -> None:
+        if not self.trained:
+            raise UntrainedError(
+                f"cannot {verb} with untrained weights, names would be guesses; "
+                "use weights='default', or train with: gait3d train"
+            )
+
+    def _weights(self, outputs: Outputs, evidence: Evidence) -> dict[str, float]:
+        if outputs.weights is None:
+            return {}
+        shares = outputs.weights[0].float().cpu().tolist()
+        return {n: s for n, s in zip(self.modalities, shares, strict=True) if n in evidence.names}
+
+
+class Evidence:
+    """What a walk holds for the chosen modalities: batches of one, and the streams that they used."""
+
+    def __init__(self, modalities: Mapping[str, Any], seq: GaitSequence, drop: Sequence[str]) -> None:
+        self.batches: dict[str, Batch] = {}
+        self.streams: dict[str, tuple[str, ...]] = {}
+        for name, modality in sorted(modalities.items()):
+            sample: Sample | None = None if name in drop else modality.sample(seq)
+            if sample is not None:
+                self.batches[name] = modality.collate([sample])
+                self.streams[name] = sample.used
+        if not self.batches:
+            wanted = {name: [s.name for s in m.streams] for name, m in modalities.items() if name not in drop}
+            needs = "; ".join(f"{n} needs {' and '.join(s)}" for n, s in wanted.items()) or "all were dropped"
+            raise NoEvidence(f"the walk has {', '.join(seq.streams)}, but {needs}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities that have evidence, sorted."""
+        return tuple(sorted(self.batches))
+
+
+def walks_of(source: str | os.PathLike[str] | Sensor | GaitSequence) -> Iterator[GaitSequence]:
+    """The walks of a video, folder of frames, recording, or sensor, as they end.
+
+    Raises:
+        NoWalkFound: the source ended without a walk.
+    """
+    if isinstance(source, GaitSequence):
+        yield source
+        return
+    found = False
+    for seq in _walks(source):
+        found = True
+        yield seq
+    if not found:
+        raise NoWalkFound(
+            f"nobody walks in {source}: one whole person must be in view and moving for about one gait cycle"
+        )
+
+
+def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
+    from gait3dlib.perception import walks
+    from gait3dlib.recording import open_recording
+    from gait3dlib.sensors import open_sensor
+    from gait3dlib.sensors._pump import Pump
+
+    name = "" if isinstance(source, Sensor) else os.fspath(source)
+    if name.endswith((".h5", ".hdf5")):
+        with open_recording(name) as recording:
+            if len(recording):
+                yield from recording
+                return
+        source = open_sensor(f"replay:{name}")
+    sensor = source if isinstance(source, Sensor) else open_sensor(name)
+    with Pump(sensor) as frames:
+        yield from walks(frames, source=Path(name).name if name else type(sensor).__name__)
+
+
+def _flat(template: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One unit vector: parts of unit length end to end, so a dot product is the mean cosine of the parts."""
+    flat: NDArray[np.float32] = template.reshape(-1) / np.float32(np.sqrt(len(template)))
+    return flat
+
+
+def _attributes(outputs: Outputs) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("age_years", "bmi_kg_m2"):
+        value = getattr(outputs, name)
+        if value is not None:
+            found[name] = Estimate(float(value[0, 0]), float(value[0, 1]))
+    if outputs.gender_logits is not None:
+        found["female"] = float(outputs.gender_logits[0].sigmoid())
+    return found
+
+
+__all__ = ["Candidate", "Pipeline", "walks_of"]

@@ -1,0 +1,168 @@
+"""Train the encoder of one modality on a folder of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gait3dlib.config import build
+from gait3dlib.data.augment import Augment
+from gait3dlib.data.recordings import Walk, WalkFolder
+from gait3dlib.data.sampler import PeopleSampler, draw_frames
+from gait3dlib.data.tokens import encode_walks
+from gait3dlib.errors import ConfigError, InputError
+from gait3dlib.training.validation import cross_view_rank1
+from gait3dlib.fusion import weights
+from gait3dlib.fusion.losses import batch_all_triplet, masked_bce, smoothed_cosine_cross_entropy
+from gait3dlib.modalities import Batch, Sample
+from gait3dlib.training.labels import Targets, masked_mse
+from gait3dlib.training.loop import Loop, Report, Schedule
+from gait3dlib.types import Tokens
+
+
+class Head(nn.Module):
+    """What an encoder is trained against and loses afterwards: identity per strip, attributes over all strips.
+
+    Identity follows BNNeck (Luo et al., CVPR workshops 2019): triplet before the batch norm, cosine classes
+    after it.
+    """
+
+    def __init__(self, dim: int, strips: int, people: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(strips * dim)
+        self.classes = nn.Parameter(torch.randn(strips, dim, people) * dim**-0.5)
+        self.attributes = nn.Sequential(nn.BatchNorm1d(dim), nn.Linear(dim, 3))
+
+    def forward(self, tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosine logits ``[b, strips, people]`` and attributes ``[b, 3]`` (age, BMI standardised; gender)."""
+        values = tokens.values.to(self.classes.dtype)
+        normed = self.norm(values.flatten(1)).view_as(values)
+        cosine = torch.einsum(
+            "bsd,sdp->bsp", functional.normalize(normed, dim=2), functional.normalize(self.classes, dim=1)
+        )
+        return cosine, self.attributes(values.mean(dim=1))
+
+
+class EncoderAndHead(nn.Module):
+    """Encoder and head as one module, as Fabric wants it."""
+
+    def __init__(self, encoder: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(
+        self, frames: torch.Tensor, lengths: torch.Tensor, t_s: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch as plain tensors (Fabric converts no frozen dataclass) -> tokens, logits, attributes."""
+        tokens: Tokens = self.encoder(Batch(frames, lengths, t_s))
+        with torch.autocast(frames.device.type, enabled=False):
+            logits, attributes = self.head(tokens)
+        return tokens.values, logits, attributes
+
+
+def train_encoder(
+    *,
+    modality: dict[str, dict[str, Any] | None],
+    data: Path,
+    out: Path,
+    dim: int = 128,
+    validation_people: int = 60,
+    schedule: dict[str, Any] | None = None,
+    augment: dict[str, Any] | None = None,
+    attribute_weight: float = 0.1,
+    seed: int = 0,
+    resume: bool = False,
+    report: Report = print,
+) -> Path:
+    """Train one modality's encoder; writes ``<out>/<modality>.safetensors``.
+
+    Args:
+        modality: one name with its settings, such as ``{"silhouette": {"width": 24}}``.
+        data: folder of recordings; the last ``validation_people`` subjects (sorted) are kept out of training.
+        out: run folder.
+        dim: token size; the fusion must have the same.
+        attribute_weight: weight of age, BMI and gender beside identity.
+    """
+    if len(modality) != 1:
+        raise ConfigError("modality: an encoder run trains exactly one modality")
+    ((name, given),) = modality.items()
+    settings = weights.resolved(name, given or {})
+    plan = build(Schedule, schedule or {}, "schedule")
+    jitter = build(Augment, augment or {}, "augment")
+    resolved = {
+        "recipe": "encoder",
+        "modality": {name: settings},
+        "data": str(data),
+        "dim": dim,
+        "validation_people": validation_people,
+        "schedule": vars(plan),
+        "augment": {k: getattr(jitter, k) for k in augment or {}},
+        "attribute_weight": attribute_weight,
+        "seed": seed,
+    }
+    loop = Loop(out, plan, seed, resolved, report)
+    made = weights.make_modality(name, settings)
+    split = Split(WalkFolder(data), name, settings, validation_people, report)
+    sampler = PeopleSampler([w.subject for w in split.train], people=plan.people, walks=plan.walks, seed=seed)
+    targets = Targets(split.train)
+    torch.manual_seed(seed)
+    encoder = made.encoder(dim)
+    strips = encoder(made.collate([split.train_samples[0].take(np.arange(1))])).values.shape[1]
+    module = EncoderAndHead(encoder, Head(dim, strips, len(targets.people)))
+
+    def loss_of(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        rows = sampler.batch(step)
+        rng = np.random.default_rng([seed, 2, step])
+        batch = made.collate([draw_frames(split.train_samples[r], plan.frames, rng) for r in rows])
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        batch = Batch(jitter(batch.frames, generator), batch.lengths, batch.t_s).to(loop.fabric.device)
+        tokens, logits, attributes = network(batch.frames, batch.lengths, batch.t_s)
+        wanted = targets.of(rows, loop.fabric.device)
+        return {
+            "triplet": batch_all_triplet(tokens, wanted.person),
+            "classes": smoothed_cosine_cross_entropy(logits, wanted.person),
+            "age": attribute_weight * masked_mse(attributes[:, 0], wanted.age),
+            "bmi": attribute_weight * masked_mse(attributes[:, 1], wanted.bmi),
+            "gender": attribute_weight * masked_bce(attributes[:, 2], wanted.female, wanted.gender_known),
+        }
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        tokens = encode_walks(module.encoder, made, split.validation_samples, device=loop.fabric.device)
+        flat = functional.normalize(tokens.values, dim=2).numpy()
+        return {"validation_rank1": cross_view_rank1(flat, split.validation)}
+
+    loop.run(module, loss_of, validate, resume=resume)
+    path = out / f"{name}.safetensors"
+    meta = {"kind": "modality", "name": name, "dim": dim, "config": settings, "trained": True}
+    weights.write(path, module.encoder.state_dict(), meta)
+    return path
+
+
+class Split:
+    """Prepared samples, people split into training and validation; walks without the modality left out."""
+
+    def __init__(
+        self, folder: WalkFolder, name: str, settings: Mapping[str, Any], validation_people: int, report: Report
+    ) -> None:
+        def progress(done: int, todo: int) -> None:
+            if done == todo or done % 50 == 0:
+                report(f"prepared {done}/{todo} recordings for {name}")
+
+        samples = folder.prepare(name, dict(settings), progress=progress)
+        held_out = set(folder.subjects[len(folder.subjects) - validation_people :])
+        both = [(w, s) for w, s in zip(folder.walks, samples, strict=True) if s is not None]
+        if not both:
+            raise InputError(f"{folder.root}: no walk has a stream that {name!r} can read")
+        train = [(w, s) for w, s in both if w.subject not in held_out]
+        validation = [(w, s) for w, s in both if w.subject in held_out]
+        self.train: list[Walk] = [w for w, _ in train]
+        self.train_samples: list[Sample] = [s for _, s in train]
+        self.validation: list[Walk] = [w for w, _ in validation]
+        self.validation_samples: list[Sample] = [s for _, s in validation]
+        report(f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others to validate")

@@ -1,0 +1,72 @@
+"""Labels of walks as tensors; what is not known is NaN and masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gait3dlib.data.recordings import Walk
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Targets of a batch: person int64 ``[b]``; age and bmi standardised, NaN = not known; female 0 or 1."""
+
+    person: torch.Tensor
+    age: torch.Tensor
+    bmi: torch.Tensor
+    female: torch.Tensor
+    gender_known: torch.Tensor
+
+
+class Targets:
+    """The labels of a list of walks.
+
+    ``scale`` holds mean and standard deviation of age and BMI over people (not walks), which standardise the
+    targets and which the heads keep.
+    """
+
+    def __init__(self, walks: Sequence[Walk]) -> None:
+        self.people = sorted({w.subject for w in walks})
+        number = {subject: i for i, subject in enumerate(self.people)}
+        self.person = np.array([number[w.subject] for w in walks])
+        self.age = _column(w.labels.age_years for w in walks)
+        self.bmi = _column(w.labels.bmi_kg_m2 for w in walks)
+        gender = [w.labels.gender for w in walks]
+        self.gender_known = np.array([g is not None for g in gender])
+        self.female = np.array([g == "female" for g in gender], dtype=np.float32)
+        self.scale = {"age": self._scale(self.age), "bmi": self._scale(self.bmi)}
+
+    def of(self, rows: NDArray[np.int64], device: torch.device | str) -> Wanted:
+        """The targets of some walks."""
+
+        def tensor(values: NDArray[np.generic]) -> torch.Tensor:
+            return torch.from_numpy(values[rows]).to(device)
+
+        age = (self.age - self.scale["age"][0]) / self.scale["age"][1]
+        bmi = (self.bmi - self.scale["bmi"][0]) / self.scale["bmi"][1]
+        return Wanted(
+            tensor(self.person), tensor(age), tensor(bmi), tensor(self.female), tensor(self.gender_known)
+        )
+
+    def _scale(self, values: NDArray[np.float32]) -> tuple[float, float]:
+        _, first = np.unique(self.person, return_index=True)
+        known = values[first][np.isfinite(values[first])]
+        if len(known) < 2:
+            return 0.0, 1.0
+        return float(known.mean()), float(max(known.std(), 1e-3))
+
+
+def masked_mse(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the targets that are known; 0 with a graph where none is."""
+    known = ~target.isnan()
+    error = (prediction - target.nan_to_num()).square() * known
+    return error.sum() / known.sum().clamp(min=1)
+
+
+def _column(values: object) -> NDArray[np.float32]:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float32)  # type: ignore[attr-defined]
