@@ -1,0 +1,166 @@
+"""Data sets of simulated walks: one recording a walker, made on all cores, resumable.
+
+The same seed gives the same streams whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gait3dlib.errors import InputError
+from gait3dlib.recording import save
+from gait3dlib.simulation.walker import sample_walker
+from gait3dlib.simulation.world import STREAMS, WORLD_VERSION, View, observe_views
+
+MANIFEST = "manifest.json"
+# how sessions and cameras differ; part of the world's version
+SPEED_RANGE = (0.88, 1.12)
+CAMERA_HEIGHT_M = (1.0, 2.0)
+DISTANCE_FACTOR = (1.0, 1.5)
+VIEW_JITTER_DEG = 4.0
+
+
+def simulate(
+    out: Path,
+    *,
+    walkers: int,
+    seed: int,
+    first: int = 0,
+    sessions: int = 3,
+    views: Sequence[float] = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
+    seconds: float = 2.0,
+    fps: float = 15.0,
+    streams: Sequence[str] = ("silhouette", "keypoints"),
+    size: int = 96,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write one recording a walker: each of ``sessions`` walks seen from each of ``views``.
+
+    A session has its own speed (0.88 to 1.12 of the comfortable one), style of the day and cameras (height,
+    distance and angle vary about the nominal view). Recordings that are there already are kept, so an
+    interrupted call continues.
+
+    Args:
+        out: folder; made when missing. Holds ``manifest.json`` and ``SUBJECT.h5`` files.
+        walkers: how many.
+        seed: of the population and all noise.
+        first: index of the first walker; other indices are other people.
+        sessions: walks a walker.
+        views: degrees between walking direction and camera.
+        seconds: length of a walk.
+        fps: frames a second.
+        streams: of "silhouette", "keypoints" and "depth".
+        size: pixels of the square crop.
+        jobs: processes; None = one a core.
+        progress: called with (done, all) walkers after each.
+
+    Returns:
+        The recordings, by index.
+
+    Raises:
+        InputError: a count below one, or the folder holds a data set made with other parameters.
+    """
+    if walkers < 1 or sessions < 1 or first < 0 or not views:
+        raise InputError("a data set needs at least one walker, one session and one view")
+    parameters: dict[str, Any] = {
+        "world_version": WORLD_VERSION,
+        "seed": seed,
+        "sessions": sessions,
+        "views": [float(v) for v in views],
+        "seconds": seconds,
+        "fps": fps,
+        "streams": [name for name in STREAMS if name in streams] or list(streams),
+        "size": size,
+    }
+    out = Path(out)
+    _claim(out, parameters)
+    paths = [out / f"s{seed}-{index:05d}.h5" for index in range(first, first + walkers)]
+    todo = [first + i for i, path in enumerate(paths) if not path.exists()]
+    done = walkers - len(todo)
+    if progress is not None:
+        progress(done, walkers)
+    jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
+    for _ in _run(out, parameters, todo, jobs):
+        done += 1
+        if progress is not None:
+            progress(done, walkers)
+    return paths
+
+
+def _claim(out: Path, parameters: dict[str, Any]) -> None:
+    """Write the manifest, or check that the one that is there asks for the same."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / MANIFEST
+    if path.exists():
+        try:
+            held = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path} cannot be read ({error}); choose another folder") from error
+        differs = [k for k in parameters if not isinstance(held, dict) or held.get(k) != parameters[k]]
+        if differs:
+            raise InputError(
+                f"{out} holds a data set made with another {', '.join(differs)}; choose another folder"
+            )
+        return
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(parameters, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) -> Iterator[int]:
+    if jobs == 1:
+        for index in todo:
+            _make(out, parameters, index)
+            yield index
+        return
+    # spawned, because embree and BLAS keep threads that a fork would lose
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                yield waiting[future]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
+    """One walker's recording."""
+    walker = sample_walker(parameters["seed"], index)
+    pairs = []
+    for session in range(parameters["sessions"]):
+        rng = walker.rng(3, parameters["seed"], session)
+        speed = float(rng.uniform(*SPEED_RANGE))
+        way = 1.6 * parameters["seconds"]
+        views = [
+            View(
+                view,
+                camera_height_m=float(rng.uniform(*CAMERA_HEIGHT_M)),
+                distance_m=max(5.0, 2.0 * way) * float(rng.uniform(*DISTANCE_FACTOR)),
+                turned_deg=float(rng.uniform(-VIEW_JITTER_DEG, VIEW_JITTER_DEG)),
+            )
+            for view in parameters["views"]
+        ]
+        pairs += observe_views(
+            walker,
+            views,
+            seed=int(np.uint32(parameters["seed"] * 1000 + session)),
+            speed=speed,
+            fps=parameters["fps"],
+            seconds=parameters["seconds"],
+            streams=parameters["streams"],
+            size=parameters["size"],
+            session=f"{session:02d}",
+        )
+    save(out / f"{walker.subject}.h5", *(s for s, _ in pairs), truths=[t for _, t in pairs])

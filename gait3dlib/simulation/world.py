@@ -1,0 +1,211 @@
+"""A walk seen by cameras: from a walker to the streams that a sensor or an estimator would give.
+
+The walker goes along +x over the ground z = 0 and passes the origin half way in time. A camera stands still
+at the angle ``view_deg`` from the walking direction (0 = the walker comes towards it, 90 = it sees the left
+side, 180 = from behind) and looks at the middle of the body at the origin. So the angle drifts around its
+nominal value as the walker passes, as in a corridor; the default distance keeps that within some 15 degrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait3dlib.errors import InputError, did_you_mean
+from gait3dlib.recording import Truth
+from gait3dlib.simulation import noise
+from gait3dlib.simulation.camera import Scene, look_at, look_in_box, project
+from gait3dlib.simulation.walker import Motion, Walker
+from gait3dlib.types import NS_PER_S, Calibration, GaitSequence, Meta, Stream
+
+WORLD_VERSION = 1
+STREAMS = ("silhouette", "keypoints", "depth")
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a camera stands.
+
+    ``distance_m`` is measured on the ground from the middle of the walk; None = twice the length of the
+    walk, at least 5 m. ``turned_deg`` is how far it stands from its nominal angle ``view_deg``.
+    """
+
+    view_deg: float
+    camera_height_m: float = 1.5
+    distance_m: float | None = None
+    turned_deg: float = 0.0
+
+
+def observe(
+    walker: Walker,
+    *,
+    seed: int,
+    view_deg: float,
+    speed: float = 1.0,
+    camera_height_m: float = 1.5,
+    distance_m: float | None = None,
+    fps: float = 30.0,
+    seconds: float = 2.0,
+    streams: Sequence[str] = ("silhouette", "keypoints"),
+    size: int = 96,
+    session: str = "",
+) -> tuple[GaitSequence, Truth]:
+    """One walk seen by one camera; see :func:`observe_views`."""
+    view = View(view_deg, camera_height_m, distance_m)
+    return observe_views(
+        walker,
+        [view],
+        seed=seed,
+        speed=speed,
+        fps=fps,
+        seconds=seconds,
+        streams=streams,
+        size=size,
+        session=session,
+    )[0]
+
+
+def observe_views(
+    walker: Walker,
+    views: Sequence[float | View],
+    *,
+    seed: int,
+    speed: float = 1.0,
+    fps: float = 30.0,
+    seconds: float = 2.0,
+    streams: Sequence[str] = ("silhouette", "keypoints"),
+    size: int = 96,
+    session: str = "",
+) -> list[tuple[GaitSequence, Truth]]:
+    """One walk seen by several cameras at once.
+
+    Args:
+        walker: who walks.
+        views: degrees, or where each camera stands.
+        seed: another seed is another walk of the same person, with other noise.
+        speed: multiple of the person's comfortable speed.
+        fps: frames a second.
+        seconds: length of the walk.
+        streams: of "silhouette", "keypoints" (coco17) and "depth".
+        size: pixels of the square crop.
+        session: name written to the meta data.
+
+    Returns:
+        One (sequence, truth) a view. Silhouette (uint8) and depth (float32, metres) are ``[T, size, size]``
+        crops whose ``boxes`` lie in the full image; key points are in pixels of the full image.
+
+    Raises:
+        InputError: an unknown stream, or a walk that leaves the image.
+        MissingDependency: the ``simulation`` extra is not installed.
+    """
+    for name in streams:
+        if name not in STREAMS:
+            raise InputError(f"the simulation has no stream {name!r}{did_you_mean(name, STREAMS)}")
+    if not streams or not views or not 8 <= size <= 1024:
+        raise InputError("ask for at least one stream and one view, and a crop of 8 to 1024 pixels")
+    motion = walker.walk(seed=seed, speed=speed, fps=fps, seconds=seconds)
+    body = walker.body()
+    vertices, joints = body.pose(motion.rotations, motion.translation)
+    landmarks = body.landmarks(vertices, joints)
+    scenes = [Scene(v, body.faces) for v in vertices]
+    placed = [view if isinstance(view, View) else View(view) for view in views]
+    out = []
+    for number, view in enumerate(placed):
+        camera = place_camera(view, motion, walker.shape.height_m)
+        eye = _Eye(walker, camera, vertices, landmarks, walker.rng(2, seed, number))
+        eye.check_inside(view)
+        seen = eye.streams(scenes, streams, size, motion)
+        meta = Meta("simulated", session, view.view_deg, MappingProxyType({"speed": f"{speed:.3f}"}))
+        truth = Truth(
+            walker.labels,
+            {"joints": joints, "style": motion.style.vector(), "phase": motion.phase},
+        )
+        out.append((GaitSequence(seen, walker.subject, meta), truth))
+    return out
+
+
+def place_camera(view: View, motion: Motion, height_m: float) -> Calibration:
+    """The camera of a view: looks at the middle of the body where the walk is half over."""
+    way = float(motion.translation[-1, 0] - motion.translation[0, 0])
+    distance = max(5.0, 2.0 * way) if view.distance_m is None else view.distance_m
+    angle = np.deg2rad(view.view_deg + view.turned_deg)
+    position = np.array([distance * np.cos(angle), distance * np.sin(angle), view.camera_height_m])
+    return look_at(position, np.array([0.0, 0.0, 0.52 * height_m]))
+
+
+class _Eye:
+    """One camera on one walk."""
+
+    def __init__(
+        self,
+        walker: Walker,
+        camera: Calibration,
+        vertices: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> None:
+        self.walker, self.camera, self.rng = walker, camera, rng
+        corners = project(camera, vertices)
+        self.nearest = float(corners[..., 2].min())
+        self.extents = np.concatenate([corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)], axis=1)
+        self.points = project(camera, landmarks)
+
+    def check_inside(self, view: View) -> None:
+        left, top = self.extents[:, :2].min(axis=0)
+        right, bottom = self.extents[:, 2:].max(axis=0)
+        fits = left >= 0 and top >= 0 and right < self.camera.width and bottom < self.camera.height
+        if self.nearest < 0.3 or not fits:
+            raise InputError(
+                f"the walk leaves the image at {view.view_deg:g} degrees; "
+                "ask for a larger distance or a shorter walk"
+            )
+
+    def streams(
+        self, scenes: Sequence[Scene], names: Sequence[str], size: int, motion: Motion
+    ) -> dict[str, Stream]:
+        t_ns = np.round(motion.t_s * NS_PER_S).astype(np.int64)
+        boxes = noise.jittered_boxes(self.rng, self.extents)
+        tight = np.concatenate([self.extents[:, :2], self.extents[:, 2:] - self.extents[:, :2]], axis=1)
+        depth = np.stack(
+            [
+                look_in_box(scene, self.camera, box, size, around)
+                for scene, box, around in zip(scenes, boxes.astype(np.float64), tight, strict=True)
+            ]
+        )
+        # each stream has its own noise, so leaving one out changes nothing in the others
+        silhouette_rng, keypoint_rng, depth_rng = self.rng.spawn(3)
+        out = {}
+        if "silhouette" in names or "depth" in names:
+            silhouette = noise.noisy_silhouettes(silhouette_rng, depth > 0)
+        if "silhouette" in names:
+            out["silhouette"] = Stream(silhouette, t_ns, boxes=boxes, calibration=self.camera)
+        if "keypoints" in names:
+            keypoints = noise.noisy_keypoints(
+                keypoint_rng,
+                self.points,
+                _sample(depth, boxes, self.points),
+                pixels=tight[:, 3],
+                height_m=self.walker.shape.height_m,
+            )
+            out["keypoints"] = Stream(keypoints, t_ns, "px", layout="coco17", calibration=self.camera)
+        if "depth" in names:
+            data = noise.noisy_depth(depth_rng, depth, silhouette)
+            out["depth"] = Stream(data, t_ns, "m", boxes=boxes, calibration=self.camera)
+        return out
+
+
+def _sample(
+    depth: NDArray[np.float32], boxes: NDArray[np.float32], points: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Depth ``[T, K]`` of the crop's pixel nearest to each point; 0 outside."""
+    size = depth.shape[-1]
+    place = (points[..., :2] - boxes[:, None, :2] + 0.5) * (size / boxes[:, None, 2:])
+    column, row = np.floor(place[..., 0]).astype(int), np.floor(place[..., 1]).astype(int)
+    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    frame = np.arange(len(depth))[:, None]
+    found = depth[frame, row.clip(0, size - 1), column.clip(0, size - 1)]
+    return np.where(inside, found, np.float32(0.0))
