@@ -132,14 +132,29 @@ class Pipeline:
         self._needs_training("identify")
         if not len(self.gallery):
             raise GalleryError("nobody is enrolled yet; enrol people first, with enroll(subject, walk)")
+        return self._recognition(seq, top)
+
+    def describe(self, seq: GaitSequence) -> Recognition:
+        """Age, body-mass index and gender alone: nobody is searched for.
+
+        The identity is "unknown", the score NaN, and there are no candidates.
+
+        Raises:
+            UntrainedError: the weights were never trained.
+            NoEvidence: no stream that a chosen modality can read.
+        """
+        self._needs_training("describe")
+        return self._recognition(seq, None)
+
+    def _recognition(self, seq: GaitSequence, top: int | None) -> Recognition:
         template, outputs, evidence = self._answer(seq)
-        candidates = tuple(self.gallery.search(_flat(template), top=top))
+        candidates = () if top is None else tuple(self.gallery.search(_flat(template), top=top))
+        score = candidates[0].score if candidates else float("nan")
         threshold, calibrated = self.threshold(evidence.names)
-        best = candidates[0]
         track = seq.meta.covariates.get("track")
         return Recognition(
-            identity=best.subject if best.score >= threshold else UNKNOWN,
-            score=best.score,
+            identity=candidates[0].subject if score >= threshold else UNKNOWN,
+            score=score,
             threshold=threshold,
             calibrated=calibrated,
             candidates=candidates,
