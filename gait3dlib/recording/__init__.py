@@ -17,7 +17,18 @@ All of it is gzip 1 with shuffle. Colour identifies people to anybody, so it is 
 from __future__ import annotations
 
 from gait3dlib.recording._reader import RawStreams, Recording, load, open_recording
+from gait3dlib.recording._recover import recover
 from gait3dlib.recording._walks import Truth, WalkInfo
-from gait3dlib.recording._writer import save
+from gait3dlib.recording._writer import RecordingWriter, save
 
-__all__ = ["RawStreams", "Recording", "Truth", "WalkInfo", "load", "open_recording", "save"]
+__all__ = [
+    "RawStreams",
+    "Recording",
+    "RecordingWriter",
+    "Truth",
+    "WalkInfo",
+    "load",
+    "open_recording",
+    "recover",
+    "save",
+]

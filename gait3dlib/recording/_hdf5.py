@@ -15,6 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +35,15 @@ GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle":
 MAX_READ_BYTES = 8 * 2**30
 MAX_CHUNK_BYTES = 128 * 2**20
 MAX_DEFLATE_RATIO = 1032  # zlib cannot do better
+SLACK_BYTES = 2**24  # a recording that was cut off may declare some frames more than it holds
 CHUNK_BYTES = 64 * 2**10
 FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
-H5PY_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, OverflowError)
+# what h5py raises on damaged files
+H5PY_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, zlib.error)
 
 
 @contextmanager
-def guarded(path: Path) -> Iterator[None]:
+def guarded(path: Path, verdict: str = "is damaged; copy it again from its source") -> Iterator[None]:
     """Turn what h5py raises on a damaged file into one sentence."""
     try:
         yield
@@ -45,7 +52,7 @@ def guarded(path: Path) -> Iterator[None]:
     except H5PY_ERRORS as error:
         if isinstance(error, OSError) and error.errno:
             raise RecordingError(f"{path} cannot be read: {os.strerror(error.errno)}") from None
-        raise RecordingError(f"{path} is damaged; copy it again from its source") from None
+        raise RecordingError(f"{path} {verdict}") from None
 
 
 def open_file(path: Path) -> h5py.File:
@@ -116,20 +123,23 @@ def attribute(item: Any, name: str, default: str | None = None) -> str | None:
     return value
 
 
-def dataset(group: h5py.Group, name: str, kinds: str = "biuf") -> h5py.Dataset:
+def dataset(group: h5py.Group, name: str, kinds: str = "biuf", trusted: bool = False) -> h5py.Dataset:
     """A data set that is safe to read: plain numbers, own bytes, and a size that those bytes can hold."""
     item = child(group, name, h5py.Dataset)
+    if trusted:
+        return item
     where = f"{item.file.filename}: {item.name}"
     plist = item.id.get_create_plist()
     if item.is_virtual or plist.get_external_count():
         raise RecordingError(f"{where} keeps its data in another file, which is refused")
     if item.dtype.kind not in kinds or item.dtype.hasobject:
         raise RecordingError(f"{where} holds {item.dtype}, not plain numbers")
-    if not {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} <= FILTERS:
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if not set(filters) <= FILTERS or len(set(filters)) < len(filters):
         raise RecordingError(f"{where} is compressed in a way that gait3dlib does not read; use gzip")
     declared = math.prod(item.shape) * item.dtype.itemsize
     stored = min(item.id.get_storage_size(), os.path.getsize(item.file.filename))
-    if declared > stored * MAX_DEFLATE_RATIO:
+    if declared > stored * MAX_DEFLATE_RATIO + SLACK_BYTES:
         raise RecordingError(f"{where} declares {declared} bytes, but {stored} stored bytes cannot hold them")
     if item.chunks:
         _check_chunks(item, where)
@@ -166,7 +176,7 @@ def read(item: h5py.Dataset, start: int = 0, stop: int | None = None) -> NDArray
     """Rows ``start`` to ``stop`` of a checked data set."""
     if not item.shape:
         raise RecordingError(f"{item.file.filename}: {item.name} is a single number, not an array")
-    stop = item.shape[0] if stop is None else stop
+    stop = item.shape[0] if stop is None else min(stop, item.shape[0])
     wanted = (stop - start) * math.prod(item.shape[1:]) * item.dtype.itemsize
     if wanted > MAX_READ_BYTES:
         raise RecordingError(
@@ -211,11 +221,35 @@ def replacing(path: Path) -> Iterator[h5py.File]:
             yield file
         sync(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "is the disk full, or the folder read-only?"
-        raise RecordingError(f"{path} cannot be written: {reason}") from None
+    except (OSError, RuntimeError) as error:
+        raise RecordingError(f"{path} cannot be written: {reason(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def reason(error: Exception) -> str:
+    """Why the system refused to write; h5py keeps the number of the system's error where there was one."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "is the disk full, or the folder read-only?"
+
+
+def lock(path: Path, *, alone: bool = False) -> int | None:
+    """Hold a lock on a file until the descriptor is closed or this process dies; None where there is none.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
+            return None  # some network file systems have no locks
+        raise
+    return descriptor
 
 
 def sync(path: Path) -> None:

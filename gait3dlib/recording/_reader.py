@@ -46,7 +46,9 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
 class Recording:
     """An open recording: its walks and, where a sensor was recorded, the raw streams.
 
-    Iterating yields the walks as :class:`~gait3dlib.types.GaitSequence`.
+    Iterating yields the walks as :class:`~gait3dlib.types.GaitSequence`. ``clock`` says what the time
+    stamps count, ``consent_ref`` where consent is filed, and ``recovered`` how many frames of each stream
+    were saved after a crash (empty where there was none).
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,6 +60,8 @@ class Recording:
                 self.streams = RawStreams(self._file, path)
                 self.clock = _hdf5.attribute(self._file, "clock", "") or ""
                 self.consent_ref = _hdf5.attribute(self._file, "consent_ref", "") or ""
+                recovered = _hdf5.attribute(self._file, "recovered", "{}") or "{}"
+                self.recovered: dict[str, int] = _walks.parse(recovered, str(path))
         except BaseException:
             self.close()
             raise
@@ -81,7 +85,8 @@ class Recording:
 
     def summary(self) -> str:
         """The walks in one line: number, subject, duration, streams."""
-        return "; ".join(str(info) for info in self.walks)
+        more = f"; and {len(self.walks) - 10} more" if len(self.walks) > 10 else ""
+        return "; ".join(str(info) for info in self.walks[:10]) + more
 
     def _info(self, index: int) -> WalkInfo:
         if not self.walks:
@@ -115,12 +120,15 @@ class RawStreams(Mapping[str, Stream]):
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._path = path
+        self._checked: set[str] = set()
         self._group = _hdf5.child(file, "streams", h5py.Group) if _hdf5.has(file, "streams") else None
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Stream:
         """Frames ``start`` to ``stop`` (exclusive) of a stream."""
         with _hdf5.guarded(self._path):
-            return _streams.read_stream(self._home(name), start, stop)
+            stream = _streams.read_stream(self._home(name), start, stop, trusted=name in self._checked)
+        self._checked.add(name)
+        return stream
 
     def t_ns(self, name: str) -> NDArray[np.int64]:
         """The host's time stamps ``[T]`` of a stream; T may be 0."""

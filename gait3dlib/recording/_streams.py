@@ -7,10 +7,11 @@ import re
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gait3dlib.errors import InputError, RecordingError
 from gait3dlib.recording import _hdf5
-from gait3dlib.types import Calibration, Stream
+from gait3dlib.types import Calibration, Stream, StreamSpec
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -36,38 +37,79 @@ def write_stream(group: h5py.Group, name: str, stream: Stream) -> None:
 
 def write_head(home: h5py.Group, units: str, layout: str | None, calibration: Calibration | None) -> None:
     """What a stream says of itself, as attributes."""
-    home.attrs["units"] = units
-    if layout is not None:
-        home.attrs["layout"] = layout
+    for name, text in (("units", units), ("layout", layout)):
+        if text is not None:
+            if "\0" in text:
+                raise InputError(f"the {name} of {home.name} must be text without NUL characters")
+            home.attrs[name] = text
     if calibration is not None:
-        values = vars(calibration) | {}
+        values = dict(vars(calibration))
         if calibration.extrinsics is not None:
             values["extrinsics"] = np.asarray(calibration.extrinsics, dtype=np.float64).tolist()
         home.attrs["calibration"] = json.dumps(values)
 
 
-def read_stream(home: h5py.Group, start: int = 0, stop: int | None = None) -> Stream:
-    """Frames ``start`` to ``stop`` of a stream's group.
+def read_head(home: h5py.Group) -> tuple[str, str | None]:
+    """The units and the layout of a stream's group."""
+    units = _hdf5.attribute(home, "units")
+    return "1" if units is None else units, _hdf5.attribute(home, "layout")
+
+
+def create_stream(
+    group: h5py.Group, name: str, spec: StreamSpec, calibration: Calibration | None
+) -> h5py.Group:
+    """An empty stream that frames can be appended to.
+
+    Raises:
+        InputError: the spec leaves the frame's shape, dtype or units open.
+    """
+    if any(isinstance(size, str) for size in spec.shape) or len(spec.dtypes) != 1 or len(spec.units) != 1:
+        raise InputError(
+            f"stream {name!r} needs a spec with one dtype, one unit and a shape in numbers, "
+            "such as an open sensor gives; this one leaves something open"
+        )
+    home = group.create_group(check_name(name))
+    shape, dtype = (0, *(int(size) for size in spec.shape)), np.dtype(spec.dtypes[0])
+    chunks = _hdf5.chunk_shape(shape, dtype.itemsize)
+    home.create_dataset("data", shape, dtype, maxshape=(None, *shape[1:]), chunks=chunks, **_hdf5.GZIP)
+    for clock in ("t_ns", "device_t_ns", *(("offsets",) if spec.ragged else ())):
+        # not compressed: the last chunk is written again at each flush, and must stay where it is
+        home.create_dataset(clock, (int(clock == "offsets"),), np.int64, maxshape=(None,), chunks=(1024,))
+    write_head(home, spec.units[0], spec.layouts[0] if len(spec.layouts) == 1 else None, calibration)
+    return home
+
+
+def put(item: h5py.Dataset, start: int, rows: ArrayLike) -> None:
+    """Write the last rows of a growing data set; writing them twice does no harm."""
+    rows = np.asarray(rows, dtype=item.dtype)
+    item.resize(start + len(rows), axis=0)
+    item[start:] = rows
+
+
+def read_stream(
+    home: h5py.Group, start: int = 0, stop: int | None = None, *, trusted: bool = False
+) -> Stream:
+    """Frames ``start`` to ``stop`` of a stream's group; ``trusted`` where its chunks were checked before.
 
     Raises:
         RecordingError: something is missing, refused or damaged.
         InputError: what is there is no stream (time runs backwards, lengths disagree).
     """
-    t_ns = _hdf5.read(_hdf5.dataset(home, "t_ns", "i"))[start:stop]
-    data, offsets = _hdf5.dataset(home, "data"), None
+    t_ns = _hdf5.read(_hdf5.dataset(home, "t_ns", "i", trusted), start, stop)
+    data, offsets, boxes = _hdf5.dataset(home, "data", trusted=trusted), None, None
     if _hdf5.has(home, "offsets"):
-        offsets = _hdf5.read(_hdf5.dataset(home, "offsets", "i"))[start : None if stop is None else stop + 1]
+        last = None if stop is None else stop + 1
+        offsets = _hdf5.read(_hdf5.dataset(home, "offsets", "i", trusted), start, last)
         if not len(offsets) or not 0 <= offsets[0] <= offsets[-1] <= len(data):
             raise RecordingError(f"{home.file.filename}: the offsets of {home.name} leave its data")
-        first, last = int(offsets[0]), int(offsets[-1]) if stop is not None else None
-        values, offsets = _hdf5.read(data, first, last), offsets - offsets[0]
+        values = _hdf5.read(data, int(offsets[0]), None if stop is None else int(offsets[-1]))
+        offsets = offsets - offsets[0]
     else:
         values = _hdf5.read(data, start, None if stop is None else start + len(t_ns))
-    boxes = _hdf5.read(_hdf5.dataset(home, "boxes", "f"))[start:stop] if _hdf5.has(home, "boxes") else None
-    units = _hdf5.attribute(home, "units", "1") or "1"
-    return Stream(
-        values, t_ns, units, offsets, _hdf5.attribute(home, "layout"), boxes, read_calibration(home)
-    )
+    if _hdf5.has(home, "boxes"):
+        boxes = _hdf5.read(_hdf5.dataset(home, "boxes", "f", trusted), start, stop)
+    units, layout = read_head(home)
+    return Stream(values, t_ns, units, offsets, layout, boxes, read_calibration(home))
 
 
 def read_calibration(home: h5py.Group) -> Calibration | None:

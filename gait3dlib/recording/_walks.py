@@ -78,17 +78,36 @@ def write_table(walks: h5py.Group, sequences: Sequence[GaitSequence]) -> None:
     walks.create_dataset("table", data=table)
 
 
+def check(sequence: GaitSequence) -> None:
+    """Refuse what the file could not give back.
+
+    Raises:
+        InputError: an empty subject, text that is not Unicode, labels that are no numbers.
+    """
+    meta = sequence.meta
+    covariates = [text for pair in meta.covariates.items() for text in pair]
+    for text in (sequence.subject or "", meta.session, meta.source, *covariates):
+        if not isinstance(text, str) or "\0" in text or not text.isprintable():
+            raise InputError(f"{text!r} cannot be stored with a walk; use printable text")
+    if sequence.subject == "":
+        raise InputError("a subject must have a name, or be None where nobody is named")
+    if meta.labels is not None:
+        numbers = (meta.labels.age_years, meta.labels.height_m, meta.labels.mass_kg)
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            raise InputError(f"labels must be finite numbers, or None where not known, not {meta.labels}")
+    for name in sequence.streams:
+        _streams.check_name(name)
+
+
 def _row(index: int, sequence: GaitSequence) -> dict[str, Any]:
     meta = sequence.meta
     texts = {
         "subject": sequence.subject or "",
         "session": meta.session,
         "source": meta.source,
-        "covariates": json.dumps(dict(meta.covariates), ensure_ascii=False),
-        "labels": "" if meta.labels is None else json.dumps(dataclasses.asdict(meta.labels)),
+        "covariates": json.dumps(dict(meta.covariates)),
+        "labels": "" if meta.labels is None else _dump(meta.labels),
     }
-    if sequence.subject == "" or any("\0" in text for text in texts.values()):
-        raise InputError("a subject must be a name without NUL characters, or None where nobody is named")
     stop_ns = max(int(stream.t_ns[-1]) for stream in sequence.streams.values())
     view = math.nan if meta.view_deg is None else meta.view_deg
     return {
@@ -100,22 +119,28 @@ def _row(index: int, sequence: GaitSequence) -> dict[str, Any]:
     }
 
 
-def write_walk(walks: h5py.Group, index: int, sequence: GaitSequence) -> None:
-    """Write ``walks/N``, one group a stream."""
-    home = walks.create_group(str(index))
-    for name, stream in sequence.streams.items():
-        _streams.write_stream(home, name, stream)
+def write_all(walks: h5py.Group, sequences: Sequence[GaitSequence]) -> None:
+    """Write the table and ``walks/N``, one group a stream."""
+    write_table(walks, sequences)
+    for index, sequence in enumerate(sequences):
+        home = walks.create_group(str(index))
+        for name, stream in sequence.streams.items():
+            _streams.write_stream(home, name, stream)
 
 
 def write_truth(file: h5py.File, index: int, truth: Truth) -> None:
     """Write ``truth/N``."""
     home = file.require_group("truth").create_group(str(index))
-    home.attrs["labels"] = json.dumps(dataclasses.asdict(truth.labels))
+    home.attrs["labels"] = _dump(truth.labels)
     for name, array in truth.arrays.items():
         values = np.asarray(array)
         if values.dtype.kind not in "biuf":
             raise InputError(f"truth {name!r} must be an array of numbers, not of {values.dtype}")
         _hdf5.write(home, _streams.check_name(name), values)
+
+
+def _dump(labels: Labels) -> str:
+    return json.dumps(dataclasses.asdict(labels), default=float)  # a numpy number is a number
 
 
 # ---- reading --------------------------------------------------------------------------------------
