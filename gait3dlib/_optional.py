@@ -15,7 +15,6 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "lightning": ("train", ""),
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
-    "trimesh": ("simulation", ""),
     "embreex": ("simulation", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),

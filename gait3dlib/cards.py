@@ -5,7 +5,7 @@ schema; a card that leaves one empty is refused when it is written and when it i
 
 >>> card = parse(ModelCard, "---\\nname: silhouette\\n---\\nText.", "silhouette.md")
 Traceback (most recent call last):
-gait3dlib.errors.ConfigError: silhouette.md.task: missing; ...
+gait3dlib.errors.ConfigError: silhouette.md.licence: missing; ...
 """
 
 from __future__ import annotations
