@@ -9,9 +9,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_minloglevel", "2")
 
+import numpy as np
 import pytest
 
 from gait3dlib._resources import weights_folder
+from gait3dlib.types import GaitSequence, Labels, Meta, Stream
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
@@ -45,9 +47,37 @@ def data_dir() -> Path:
     return folder
 
 
+@pytest.fixture
+def walk() -> GaitSequence:
+    """A small walk with what a recording must keep: boxes, a layout, offsets, labels."""
+    rng = np.random.default_rng(7)
+    t_ns = np.arange(12, dtype=np.int64) * 33_333_333 + 5_000_000_000
+    silhouette = np.where(rng.random((12, 32, 22)) < 0.5, 255, 0).astype(np.uint8)
+    keypoints = rng.random((12, 17, 3), dtype=np.float32) * 100
+    boxes = rng.random((12, 4), dtype=np.float32) * 100
+    points = rng.random((70, 4), dtype=np.float32)
+    offsets = np.array([0, 0, 30, 70])
+    return GaitSequence(
+        {
+            "silhouette": Stream(silhouette, t_ns, boxes=boxes),
+            "keypoints": Stream(keypoints, t_ns, "px", layout="coco17", boxes=boxes),
+            "points": Stream(points, t_ns[::4] + 1_000_000, "m", offsets=offsets),
+        },
+        subject="p01",
+        meta=Meta(
+            source="test",
+            session="monday",
+            view_deg=90.0,
+            covariates={"bag": "left hand"},
+            labels=Labels(age_years=41.5, gender="female", height_m=1.68, mass_kg=61.0),
+        ),
+    )
+
+
 def _data_folder() -> Path | None:
-    path = os.environ.get("GAIT3D_DATA")
-    return Path(path) if path and Path(path).is_dir() else None
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("GAIT3D_DATA") or beside)
+    return folder if folder.is_dir() else None
 
 
 def _need(there: bool, what: str) -> None:
