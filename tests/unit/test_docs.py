@@ -103,6 +103,15 @@ def test_the_first_page_lists_every_verb() -> None:
     assert {verb for row in rows for verb in re.findall(r"`(\w+)`", row)} == set(_verbs())
 
 
+def test_the_design_lists_every_part_of_the_package() -> None:
+    text = (TOP / "docs/design.md").read_text(encoding="utf-8")
+    house = text.partition("\ngait3dlib/\n")[2].partition("```")[0]
+    listed = {name for line in house.splitlines() for name in re.split(r" {3,}", line.strip())[0].split()}
+    folder = TOP / "gait3dlib"
+    modules = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+    assert modules - {"__init__"} == listed
+
+
 def _verbs() -> dict[str, Any]:
     import typer
 
