@@ -73,7 +73,20 @@ def test_python_runs_on_a_machine_without_weights(
     run(page, without="weights")
 
 
+@pytest.fixture
+def walk_files(tmp_path: Path, data_dir: Path) -> Path:
+    """A folder as the first page supposes it: a recording of one walk, and a video."""
+    from gait3dlib.recording import save
+    from gait3dlib.simulation import observe, sample_walker
+
+    walk, truth = observe(sample_walker(seed=1, index=0), seed=1, view_deg=90)
+    save(tmp_path / "walk.h5", walk, truths=[truth])
+    (tmp_path / "walk.mp4").symlink_to(data_dir / "sports2d" / "demo.mp4")
+    return tmp_path
+
+
 @pytest.mark.weights
+@pytest.mark.data
 def test_all_python_of_the_first_page_runs(
     walk_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
