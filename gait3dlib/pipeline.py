@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib import _resources
+from gait3dlib import _resources, registry
 from gait3dlib._optional import require
 from gait3dlib.errors import ConfigError, GalleryError, InputError, NoEvidence, NoWalkFound, UntrainedError
 from gait3dlib.evaluation import threshold_at_fpir
@@ -341,15 +341,24 @@ def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
     from gait3dlib.sensors._pump import Pump
 
     name = "" if isinstance(source, Sensor) else os.fspath(source)
-    if name.endswith((".h5", ".hdf5")):
+    if name.endswith((".h5", ".hdf5", ".part")):
         with open_recording(name) as recording:
             if len(recording):
                 yield from recording
                 return
-        source = open_sensor(f"replay:{name}")
-    sensor = source if isinstance(source, Sensor) else open_sensor(name)
+        name = f"replay:{name}"
+    sensor = source if isinstance(source, Sensor) else open_sensor(_sensor_text(name))
     with Pump(sensor) as frames:
         yield from walks(frames, source=Path(name).name if name else type(sensor).__name__)
+
+
+def _sensor_text(name: str) -> str:
+    """A path as the text that opens it as a video; what names a sensor already stays."""
+    if Path(name).exists():
+        return f"video:{name}"
+    if ":" not in name and name not in registry.names("sensor"):
+        raise InputError(f"there is no file {name}, and no sensor of that name; see: gait3d sensors")
+    return name
 
 
 def _flat(template: NDArray[np.float32]) -> NDArray[np.float32]:
