@@ -198,11 +198,12 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 def write(group: h5py.Group, name: str, data: NDArray[Any]) -> None:
     """An array as a data set, gzip 1 and shuffle."""
-    if data.ndim == 0 or data.size == 0:
-        group.create_dataset(name, data=data)
-        return
-    chunk = tuple(min(c, n) for c, n in zip(chunk_shape(data.shape, data.itemsize), data.shape, strict=True))
-    group.create_dataset(name, data=data, chunks=chunk, **GZIP)
+    how: dict[str, Any] = {}
+    if data.size and data.ndim:
+        chunk = zip(chunk_shape(data.shape, data.itemsize), data.shape, strict=True)
+        how = {"chunks": tuple(min(pair) for pair in chunk), **GZIP}
+    # flushed while it is open: h5py swallows the errors of a data set that is closed when it is let go
+    group.create_dataset(name, data=data, **how).flush()
 
 
 def write_root(file: h5py.File, clock: str, consent_ref: str) -> None:
@@ -219,7 +220,9 @@ def replacing(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(temporary, "w", libver=LIBVER) as file:
             yield file
+            file.flush()
         sync(temporary)
+        open_file(temporary).close()
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise RecordingError(f"{path} cannot be written: {reason(error)}") from None

@@ -46,7 +46,6 @@ def recover(path: str | os.PathLike[str]) -> Path:
         _unlock(source, is_part)
         with h5py.File(source, "r", swmr=True) as damaged, _hdf5.replacing(target) as file:
             saved = _copy(damaged, file)
-    _hdf5.open_file(target).close()
     log.info("recovered %s: %s", target, ", ".join(f"{n} frames of {name}" for name, n in saved.items()))
     if is_part:
         source.unlink()
@@ -74,7 +73,7 @@ def _copy_stream(home: h5py.Group, new: h5py.Group, name: str) -> int:
     units, layout = _streams.read_head(home)
     layouts = () if layout is None else (layout,)
     spec = StreamSpec(name, data.shape[1:], (data.dtype.name,), (units,), layouts, ragged)
-    copy = _streams.create_stream(new, name, spec, _streams.read_calibration(home))
+    copy = dict(_streams.create_stream(new, name, spec, _streams.read_calibration(home)))
     stamps = _hdf5.read(t_ns)
     frames = min(len(stamps), len(device), *_whole(home, data, ragged))
     backwards = np.flatnonzero(np.diff(stamps[:frames]) <= 0)
@@ -90,6 +89,8 @@ def _copy_stream(home: h5py.Group, new: h5py.Group, name: str) -> int:
         if block.offsets is not None:
             _streams.put(copy["offsets"], done + 1, block.offsets[1:] + rows)
         done, rows = done + len(block), rows + len(block.data)
+    for item in copy.values():
+        item.flush()
     return done
 
 

@@ -179,6 +179,7 @@ class RecordingWriter:
             # groups cannot be made in single-writer mode, so the walks come when the streams are complete
             with h5py.File(self.part, "r+", libver=_hdf5.LIBVER) as file:
                 _walks.write_all(file["walks"], self._walks)
+                file.flush()
             _hdf5.sync(self.part)
             if self.path.exists():
                 raise InputError(f"{self.path} was made meanwhile; this recording is {self.part}, rename it")
