@@ -10,15 +10,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gait3dlib.errors import InputError
 from gait3dlib.recording import save
 from gait3dlib.simulation.walker import sample_walker
-from gait3dlib.simulation.world import STREAMS, WORLD_VERSION, View, observe_views
+from gait3dlib.simulation.world import STREAMS, WORLD_VERSION, View, default_distance_m, observe_views
 
 MANIFEST = "manifest.json"
 # how sessions and cameras differ; part of the world's version
@@ -69,8 +68,10 @@ def simulate(
     Raises:
         InputError: a count below one, or the folder holds a data set made with other parameters.
     """
-    if walkers < 1 or sessions < 1 or first < 0 or not views:
-        raise InputError("a data set needs at least one walker, one session and one view")
+    if walkers < 1 or sessions < 1 or first < 0 or seed < 0 or not views:
+        raise InputError(
+            "a data set needs at least one walker, one session and one view, and a seed from 0 on"
+        )
     parameters: dict[str, Any] = {
         "world_version": WORLD_VERSION,
         "seed": seed,
@@ -125,7 +126,8 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
     # spawned, because embree and BLAS keep threads that a fork would lose
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
+        with _one_thread_each():
+            waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
         try:
             for future in as_completed(waiting):
                 future.result()
@@ -135,6 +137,22 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
             raise
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Children started meanwhile use one BLAS thread: there is a process a core already."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
     """One walker's recording."""
     walker = sample_walker(parameters["seed"], index)
@@ -142,12 +160,11 @@ def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
     for session in range(parameters["sessions"]):
         rng = walker.rng(3, parameters["seed"], session)
         speed = float(rng.uniform(*SPEED_RANGE))
-        way = 1.6 * parameters["seconds"]
         views = [
             View(
                 view,
                 camera_height_m=float(rng.uniform(*CAMERA_HEIGHT_M)),
-                distance_m=max(5.0, 2.0 * way) * float(rng.uniform(*DISTANCE_FACTOR)),
+                distance_m=default_distance_m(parameters["seconds"]) * float(rng.uniform(*DISTANCE_FACTOR)),
                 turned_deg=float(rng.uniform(-VIEW_JITTER_DEG, VIEW_JITTER_DEG)),
             )
             for view in parameters["views"]
@@ -155,7 +172,7 @@ def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
         pairs += observe_views(
             walker,
             views,
-            seed=int(np.uint32(parameters["seed"] * 1000 + session)),
+            seed=parameters["seed"] * 1000 + session,
             speed=speed,
             fps=parameters["fps"],
             seconds=parameters["seconds"],

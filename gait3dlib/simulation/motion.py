@@ -198,7 +198,7 @@ class _Legs:
             away = targets[:, foot] - joints[:, 1 + foot]
             reach = np.sqrt(np.maximum(longest**2 - away[:, 0] ** 2 - away[:, 1] ** 2, 1e-6))
             excess = np.maximum(excess, -away[:, 2] - reach)
-        return np.asarray(_smooth(excess) + 0.3 * excess.max())
+        return np.asarray(1.15 * _smooth(excess))
 
 
 def _solve_leg(rotations: Array, world: Array, joints: Array, ankle: Array, foot: int) -> None:

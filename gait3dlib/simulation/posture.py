@@ -111,7 +111,7 @@ def _leg(
     knee = curve("knee_flexion", phase)
     stance = np.exp(-(((((phase - 0.16) + 0.5) % 1.0 - 0.5) / 0.1) ** 2))
     swinging = np.exp(-(((((phase - 0.73) + 0.5) % 1.0 - 0.5) / 0.15) ** 2))
-    knee = knee * (1.0 + (style.knee_stance_gain * pace - 1.0) * stance)
+    knee = knee * (1.0 + (style.knee_stance_gain * pace**0.5 - 1.0) * stance)
     knee = knee * (1.0 + (style.knee_swing_gain * own * (0.6 + 0.4 * gain) - 1.0) * swinging)
     knee = knee + style.knee_offset
     # what a person's pelvis tilts more than the average, forwards or sideways, the hips give back
@@ -133,6 +133,7 @@ def _arm(
 ) -> None:
     phase = phase - style.arm_lag
     swing_gain = style.arm_swing_gain * (1.0 + side * style.arm_swing_asymmetry) * pace
+    swing_gain = swing_gain / (1.0 + 0.4 * max(0.0, swing_gain - 1.0))  # nobody swings through the roof
     # a leaning trunk does not carry hanging arms with it
     hanging = np.mean(spine[1])
     flexion = (

@@ -56,7 +56,7 @@ class GaitStyle:
     toe_out_asymmetry: float = _part(0.0, 3.0)
     knee_out: float = _part(0.0, 3.0)
     knee_offset: float = _part(0.0, 2.5)
-    knee_stance_gain: float = _part(1.0, 0.25)
+    knee_stance_gain: float = _part(1.0, 0.2)
     knee_swing_gain: float = _part(1.0, 0.09)
     leg_lag: float = _part(0.0, 0.008)
     push_off_lag: float = _part(0.0, 0.008)
@@ -80,8 +80,8 @@ class GaitStyle:
     shoulder_offset: float = _part(0.0, 5.0)
     shoulder_abduction: float = _part(7.0, 3.5)
     arm_rotation: float = _part(0.0, 12.0)
-    arm_swing_gain: float = _part(1.0, 0.3)
-    arm_swing_asymmetry: float = _part(0.0, 0.22)
+    arm_swing_gain: float = _part(1.0, 0.28)
+    arm_swing_asymmetry: float = _part(0.0, 0.16)
     arm_lag: float = _part(0.0, 0.025)
     elbow_offset: float = _part(-2.0, 7.0)
     elbow_asymmetry: float = _part(0.0, 5.0)
@@ -131,7 +131,7 @@ def norm_walk_ratio(age_years: float, gender: Gender, height_m: float) -> float:
     men of 1.76 m 112 and women of 1.63 m 118 steps a minute at their comfortable speeds.
     """
     norm, height = (0.00649, 1.76) if gender == "male" else (0.00566, 1.63)
-    elderly = 1.0 - 0.006 * max(0.0, age_years - 62.0)
+    elderly = 1.0 - 0.0045 * max(0.0, age_years - 62.0)
     return float(norm * (height_m / height) ** 1.5 * elderly)
 
 

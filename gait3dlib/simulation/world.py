@@ -2,7 +2,7 @@
 
 The walker goes along +x over the ground z = 0 and passes the origin half way in time. A camera stands still
 at the angle ``view_deg`` from the walking direction (0 = the walker comes towards it, 90 = it sees the left
-side, 180 = from behind) and looks at the middle of the body at the origin. So the angle drifts around its
+side, 180 = from behind) and looks at a point 0.9 m above the origin. So the angle drifts around its
 nominal value as the walker passes, as in a corridor; the default distance keeps that within some 15 degrees.
 """
 
@@ -23,6 +23,7 @@ from gait3dlib.simulation.walker import Motion, Walker
 from gait3dlib.types import NS_PER_S, Calibration, GaitSequence, Meta, Stream
 
 WORLD_VERSION = 1
+AIM_HEIGHT_M = 0.9
 STREAMS = ("silhouette", "keypoints", "depth")
 
 
@@ -30,8 +31,9 @@ STREAMS = ("silhouette", "keypoints", "depth")
 class View:
     """Where a camera stands.
 
-    ``distance_m`` is measured on the ground from the middle of the walk; None = twice the length of the
-    walk, at least 5 m. ``turned_deg`` is how far it stands from its nominal angle ``view_deg``.
+    ``distance_m`` is measured on the ground from the middle of the walk; None = twice the way of
+    a fast walk (1.6 m/s), at least 5 m. ``turned_deg`` is how far it stands from its nominal angle
+    ``view_deg``.
     """
 
     view_deg: float
@@ -115,7 +117,7 @@ def observe_views(
     placed = [view if isinstance(view, View) else View(view) for view in views]
     out = []
     for number, view in enumerate(placed):
-        camera = place_camera(view, motion, walker.shape.height_m)
+        camera = place_camera(view, seconds)
         eye = _Eye(walker, camera, vertices, landmarks, walker.rng(2, seed, number))
         eye.check_inside(view)
         seen = eye.streams(scenes, streams, size, motion)
@@ -128,13 +130,17 @@ def observe_views(
     return out
 
 
-def place_camera(view: View, motion: Motion, height_m: float) -> Calibration:
-    """The camera of a view: looks at the middle of the body where the walk is half over."""
-    way = float(motion.translation[-1, 0] - motion.translation[0, 0])
-    distance = max(5.0, 2.0 * way) if view.distance_m is None else view.distance_m
+def place_camera(view: View, seconds: float) -> Calibration:
+    """The camera of a view. It depends on nothing of the walker: its place must not tell who walks."""
+    distance = default_distance_m(seconds) if view.distance_m is None else view.distance_m
     angle = np.deg2rad(view.view_deg + view.turned_deg)
     position = np.array([distance * np.cos(angle), distance * np.sin(angle), view.camera_height_m])
-    return look_at(position, np.array([0.0, 0.0, 0.52 * height_m]))
+    return look_at(position, np.array([0.0, 0.0, AIM_HEIGHT_M]))
+
+
+def default_distance_m(seconds: float) -> float:
+    """Twice the way of a fast walk of that length, at least 5 m."""
+    return max(5.0, 3.2 * seconds)
 
 
 class _Eye:
