@@ -1,0 +1,203 @@
+"""Verbs about data and models: simulate, train, evaluate, card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gait3dlib import _resources
+from gait3dlib._optional import require
+from gait3dlib.cli import _options as option
+from gait3dlib.cli._output import (
+    console,
+    counting,
+    note,
+    plain,
+    read_names,
+    show_json,
+    show_table,
+    simple_table,
+    waiting,
+)
+from gait3dlib.errors import ConfigError, did_you_mean
+
+VIEWS = "0,30,60,90,120,150,180"
+
+
+def simulate(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the recordings.")],
+    walkers: Annotated[int, typer.Option("--walkers", min=1, help="How many people.")] = 100,
+    seed: option.Seed = 0,
+    first: Annotated[int, typer.Option("--first", min=0, help="Index of the first person of the seed.")] = 0,
+    sessions: Annotated[int, typer.Option("--sessions", min=1, help="Walks a person.")] = 3,
+    views: Annotated[
+        str, typer.Option("--views", metavar="DEG,...", help="Cameras: degrees from the walking direction.")
+    ] = VIEWS,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of a walk.")] = 2.0,
+    fps: Annotated[float, typer.Option("--fps", help="Frames a second.")] = 15.0,
+    streams: Annotated[
+        str, typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth.")
+    ] = "silhouette,keypoints",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; one a core by default.")
+    ] = None,
+    as_json: option.Json = False,
+) -> None:
+    """Make labelled walkers, seen by cameras; one recording a person.
+
+    An interrupted run goes on where it stopped. The same seed gives the same people and streams.
+
+    Example: gait3d simulate --out walkers --walkers 100 --seed 1
+    """
+    require("embreex")
+    from gait3dlib.simulation import simulate as run
+
+    angles = _numbers(views, "--views")
+    with counting("walkers") as progress:
+        paths = run(
+            out,
+            walkers=walkers,
+            seed=seed,
+            first=first,
+            sessions=sessions,
+            views=angles,
+            seconds=seconds,
+            fps=fps,
+            streams=read_names(streams),
+            jobs=jobs,
+            progress=progress,
+        )
+    walks = len(paths) * sessions * len(angles)
+    if as_json:
+        show_json({"out": str(out), "walkers": len(paths), "walks": walks, "seed": seed})
+    else:
+        console().print(f"{len(paths)} walkers, {walks} walks in {out}")
+
+
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder: checkpoints, log, weights.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Change a setting; may be given several times."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    as_json: option.Json = False,
+) -> None:
+    """Train an encoder, or the fusion on trained encoders.
+
+    Example: gait3d train silhouette --out runs/silhouette --set schedule.steps=200
+    """
+    path = _config(config)
+    require("torch")
+    require("lightning")
+    from gait3dlib.training import train as run
+
+    weights = run(path, out, overrides=overrides or (), resume=resume, report=note)
+    if as_json:
+        show_json({"weights": str(weights)})
+    else:
+        console().print(f"weights: {weights}", soft_wrap=True)
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of recordings with subjects.")],
+    weights: option.Weights = "default",
+    modalities: option.Modalities = None,
+    protocol: Annotated[
+        Path | None, typer.Option("--protocol", metavar="FILE", help="YAML; cross-view by default.")
+    ] = None,
+    seed: option.Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Also write report.json and report.md.")
+    ] = None,
+    as_json: option.Json = False,
+) -> None:
+    """Score weights on a folder of recordings.
+
+    Every subset of the modalities, beside chance and a plain baseline, with intervals.
+
+    Example: gait3d evaluate --data walkers --out results
+    """
+    with option.open_pipeline(weights, modalities) as pipeline, waiting("evaluating") as say:
+        from gait3dlib.protocols import evaluate as run
+
+        report = run(pipeline, data, protocol=protocol, seed=seed, progress=say)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(plain(report), indent=1, allow_nan=False)
+        (out / "report.json").write_text(text + "\n", encoding="utf-8")
+        (out / "report.md").write_text(report.markdown(), encoding="utf-8")
+    if as_json:
+        show_json(report)
+        return
+    for table in report.tables():
+        show_table(table)
+    if out is not None:
+        note(f"written: {out / 'report.json'} and {out / 'report.md'}")
+
+
+def card(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Which card; without it, all names.")
+    ] = None,
+    as_json: option.Json = False,
+) -> None:
+    """Show where weights or a data set come from, and their limits.
+
+    Example: gait3d card simulated_walkers
+    """
+    from gait3dlib import cards
+
+    if name is None:
+        names = cards.names()
+        if as_json:
+            show_json({"cards": names})
+        else:
+            console().print("\n".join(names))
+        return
+    path = cards.find(name)
+    is_data = path.parent == _resources.shipped("data_cards")
+    held, body = cards.read(cards.DataCard if is_data else cards.ModelCard, path)
+    if as_json:
+        show_json({"kind": "data" if is_data else "model", **held.to_dict(), "text": body})
+        return
+    from rich.markdown import Markdown
+
+    table = simple_table(f"{'data' if is_data else 'model'} card: {name}", "field", "value")
+    for field, value in held.to_dict().items():
+        table.add_row(field.replace("_", " "), _lines(value))
+    show_table(table)
+    console().print(Markdown(body))
+
+
+def _config(name: str) -> Path:
+    """A file as it is, else the shipped config of that name."""
+    path = Path(name)
+    if path.exists():
+        return path
+    shipped = {p.stem: p for p in _resources.shipped("configs").glob("*.yaml")}
+    if name not in shipped:
+        raise ConfigError(f"there is no config {name!r}{did_you_mean(name, shipped)}")
+    return shipped[name]
+
+
+def _numbers(text: str, where: str) -> list[float]:
+    try:
+        return [float(part) for part in read_names(text)]
+    except ValueError:
+        raise ConfigError(f"{where} {text!r}: write numbers parted by commas, such as {VIEWS}") from None
+
+
+def _lines(value: Any) -> str:
+    """A card's value, one thing a line."""
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_lines(v).replace(chr(10), ', ')}" for k, v in value.items())
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return str(value)

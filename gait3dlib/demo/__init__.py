@@ -1,0 +1,144 @@
+"""A corridor of simulated walkers: some are enrolled, come back among strangers, and are recognised.
+
+The whole way is the real one: walkers are seen by a camera, their walks become recordings, those are enrolled
+and recognised from the files. What comes out is whatever the model says. The walkers belong to a population
+of their own, by its seed; the shipped weights were trained on other seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gait3dlib.demo._filming import BIRDS, FPS, SECONDS, Shot, film, plan
+from gait3dlib.demo._result import DemoResult, Visit
+from gait3dlib.errors import InputError
+from gait3dlib.pipeline import Pipeline
+from gait3dlib.recording import load
+from gait3dlib.report import ReportWalk, outcome, write_report
+from gait3dlib.simulation import Walker
+from gait3dlib.types import GaitSequence
+
+Progress = Callable[[int, int], None]
+
+MODALITIES = ("silhouette", "skeleton_map")
+CYCLE_FRAMES = 24  # of the body that walks in the report
+MARKER = "demo.json"
+
+__all__ = ["DemoResult", "Visit", "run"]
+
+
+def run(
+    out: Path | str,
+    *,
+    seed: int = 7,
+    people: int = 12,
+    strangers: int = 4,
+    weights: str | os.PathLike[str] | None = "default",
+    jobs: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> DemoResult:
+    """Simulate, enrol, recognise, and write ``out/report.html``.
+
+    Args:
+        out: a folder that is new, empty, or of an earlier demo, which is replaced.
+        seed: of the population; other than the one that the weights were trained on.
+        people: how many are enrolled, at most 24.
+        strangers: how many come by who are not.
+        weights: see :class:`~gait3dlib.pipeline.Pipeline`.
+        jobs: processes that simulate; None = one a core.
+        progress: called with (done, all) walks.
+
+    Raises:
+        InputError: the folder holds something else, or there are too many or too few people.
+        UntrainedError: the weights were never trained.
+    """
+    started = time.monotonic()
+    if not 1 <= people <= len(BIRDS) or strangers < 0:
+        raise InputError(f"the demo needs 1 to {len(BIRDS)} people and no negative number of strangers")
+    out = _claim(Path(out))
+    gallery = out / "gallery.db"
+    enrolments, returns = plan(out, seed, people, strangers)
+    enrolled = tuple(shot.subject for shot in enrolments)
+    with Pipeline(MODALITIES, weights=weights, gallery=gallery) as pipeline:
+        for done, shot in enumerate(film([*enrolments, *returns], jobs), start=1):
+            if shot.named:
+                pipeline.enroll(shot.subject, load(shot.path))
+            progress(done, len(enrolments) + len(returns))
+        visits, pages = [], []
+        for shot in returns:
+            visit, page = _visit(pipeline, shot, enrolled)
+            visits.append(visit)
+            pages.append(page)
+    report = write_report(
+        out / "report.html",
+        pages,
+        enrolled,
+        setting="Simulated corridor: enrolled from the side, seen again from another view at another speed",
+    )
+    result = DemoResult(report, gallery, enrolled, tuple(visits), time.monotonic() - started)
+    (out / MARKER).write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _claim(out: Path) -> Path:
+    """The folder, free of an earlier demo; anything else in it is somebody's and stays."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).exists():
+        raise InputError(f"{out} holds something else; name a new folder with --out")
+    for folder in ("enrolled", "corridor"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for old in (out / folder).glob("*.h5"):
+            old.unlink()
+    for old in out.glob("gallery.db*"):
+        old.unlink()
+    (out / MARKER).write_text("{}\n", encoding="utf-8")
+    return out
+
+
+def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[Visit, ReportWalk]:
+    (recognition,) = pipeline.recognize(shot.path)
+    seq = load(shot.path)
+    walker = shot.walker
+    vertices, cycle_s = _cycle(walker, shot)
+    pace = "faster" if shot.speed > 1 else "slower"
+    page = ReportWalk(
+        title=f"seen at {shot.view_deg:.0f}°, {pace} than when enrolled",
+        recognition=recognition,
+        truth_identity=shot.subject,
+        truth_labels=walker.labels,
+        silhouettes=_frames(pipeline, "silhouette", seq)[:, 0],
+        skeleton_maps=_frames(pipeline, "skeleton_map", seq),
+        body_vertices=vertices,
+        body_faces=walker.body().faces,
+        body_seconds=cycle_s,
+        fps=FPS,
+    )
+    end = outcome(page, enrolled)
+    visit = Visit(shot.path, shot.subject, walker.labels, shot.view_deg, shot.speed, recognition, end)
+    return visit, page
+
+
+def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint8]:
+    """What the encoder of a modality sees of the walk, ``[T, channels, H, W]``."""
+    sample = pipeline.model.modalities[name].sample(seq)
+    if sample is None:
+        raise InputError(f"the simulated walk holds no {name}; the recording is damaged, run the demo again")
+    return sample.frames.astype(np.uint8)
+
+
+def _cycle(walker: Walker, shot: Shot) -> tuple[NDArray[np.float32], float]:
+    """One stride of the filmed body on the spot, ``[CYCLE_FRAMES, V, 3]``, and its time."""
+    cycle = walker.walk(seed=shot.walk_seed, speed=shot.speed, seconds=SECONDS, fps=FPS).cycle
+    phase = np.arange(CYCLE_FRAMES) / CYCLE_FRAMES
+    rotations, root = cycle.at(phase)
+    root[:, 0] -= phase * cycle.stride_m
+    vertices, _ = walker.body().pose(rotations, root)
+    return vertices, cycle.stride_s
