@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,10 +187,10 @@ def read(item: h5py.Dataset, start: int = 0, stop: int | None = None) -> NDArray
     return np.asarray(item[start:stop])
 
 
-def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Whole frames together up to 64 KiB; a frame past the largest readable chunk is cut."""
+def chunk_shape(shape: tuple[int, ...], itemsize: int, wanted: int = CHUNK_BYTES) -> tuple[int, ...]:
+    """As many whole frames as ``wanted`` bytes hold; a frame past the largest readable chunk is cut."""
     frame = max(1, math.prod(shape[1:])) * itemsize
-    chunk = [max(1, CHUNK_BYTES // frame), *(max(1, n) for n in shape[1:])]
+    chunk = [max(1, wanted // frame), *(max(1, n) for n in shape[1:])]
     while math.prod(chunk) * itemsize > MAX_CHUNK_BYTES:
         largest = chunk.index(max(chunk))
         chunk[largest] = (chunk[largest] + 1) // 2
@@ -233,6 +234,9 @@ def replacing(path: Path) -> Iterator[h5py.File]:
 def reason(error: Exception) -> str:
     """Why the system refused to write; h5py keeps the number of the system's error where there was one."""
     number = getattr(error, "errno", None)
+    found = re.search(r"errno = (\d+)", str(error))
+    if not number and found:
+        number = int(found[1])
     return os.strerror(number) if number else "is the disk full, or the folder read-only?"
 
 

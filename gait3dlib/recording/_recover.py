@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,7 @@ import numpy as np
 
 from gait3dlib.errors import Gait3DError, InputError, RecordingError
 from gait3dlib.recording import _hdf5, _streams, _walks
-from gait3dlib.types import GaitSequence, Stream, StreamSpec
+from gait3dlib.types import Calibration, GaitSequence, Stream, StreamSpec
 
 log = logging.getLogger(__name__)
 
@@ -44,48 +45,65 @@ def recover(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"{target} exists already; move it away to recover {source}")
     with _hdf5.guarded(source, "cannot be recovered: nothing in it is readable"):
         _unlock(source, is_part)
-        with h5py.File(source, "r", swmr=True) as damaged, _hdf5.replacing(target) as file:
-            saved = _copy(damaged, file)
+        damaged = h5py.File(source, "r", swmr=True)
+    with damaged:
+        with _hdf5.guarded(source, "cannot be recovered: nothing in it is readable"):
+            remains = _survey(damaged)
+            about = [_hdf5.attribute(damaged, name) or "" for name in ("clock", "consent_ref")]
+        with _hdf5.replacing(target) as file:
+            _hdf5.write_root(file, *about)
+            new = file.create_group("streams")
+            saved = {remain.spec.name: _copy(remain, new) for remain in remains}
+            file.attrs["recovered"] = json.dumps(saved)
+            _walks.write_all(file.create_group("walks"), _legible_walks(damaged))
     log.info("recovered %s: %s", target, ", ".join(f"{n} frames of {name}" for name, n in saved.items()))
     if is_part:
         source.unlink()
     return target
 
 
-def _copy(damaged: h5py.File, file: h5py.File) -> dict[str, int]:
-    where = damaged.filename
+@dataclass
+class _Remains:
+    """One stream as the crash left it; ``frames`` have time stamps, in order, and the data declares them."""
+
+    home: h5py.Group
+    spec: StreamSpec
+    calibration: Calibration | None
+    frames: int
+
+
+def _survey(damaged: h5py.File) -> list[_Remains]:
     if not _hdf5.has(damaged, "streams"):
-        raise RecordingError(f"{where} ended before anything was recorded; there is nothing to recover")
-    clock, consent = (_hdf5.attribute(damaged, name) or "" for name in ("clock", "consent_ref"))
-    _hdf5.write_root(file, clock, consent)
+        raise RecordingError(f"{damaged.filename} ended before anything was recorded; nothing to recover")
     streams = _hdf5.child(damaged, "streams", h5py.Group)
-    new = file.create_group("streams")
-    homes = {name: _hdf5.child(streams, name, h5py.Group) for name in sorted(streams)}
-    saved = {name: _copy_stream(home, new, name) for name, home in homes.items()}
-    file.attrs["recovered"] = json.dumps(saved)
-    _walks.write_all(file.create_group("walks"), _legible_walks(damaged))
-    return saved
+    found = []
+    for name in sorted(streams):
+        home = _hdf5.child(streams, name, h5py.Group)
+        stamps = _hdf5.read(_hdf5.dataset(home, "t_ns", "i"))
+        device, data = _hdf5.dataset(home, "device_t_ns", "i"), _hdf5.dataset(home, "data")
+        ragged = _hdf5.has(home, "offsets")
+        frames = min(len(stamps), len(device), *_whole(home, data, ragged))
+        backwards = np.flatnonzero(np.diff(stamps[:frames]) <= 0)
+        frames = int(backwards[0]) + 1 if len(backwards) else frames
+        units, layout = _streams.read_head(home)
+        layouts = () if layout is None else (layout,)
+        spec = StreamSpec(name, data.shape[1:], (data.dtype.name,), (units,), layouts, ragged)
+        found.append(_Remains(home, spec, _streams.read_calibration(home), frames))
+    return found
 
 
-def _copy_stream(home: h5py.Group, new: h5py.Group, name: str) -> int:
-    t_ns, device = (_hdf5.dataset(home, clock, "i") for clock in ("t_ns", "device_t_ns"))
-    data, ragged = _hdf5.dataset(home, "data"), _hdf5.has(home, "offsets")
-    units, layout = _streams.read_head(home)
-    layouts = () if layout is None else (layout,)
-    spec = StreamSpec(name, data.shape[1:], (data.dtype.name,), (units,), layouts, ragged)
-    copy = dict(_streams.create_stream(new, name, spec, _streams.read_calibration(home)))
-    stamps = _hdf5.read(t_ns)
-    frames = min(len(stamps), len(device), *_whole(home, data, ragged))
-    backwards = np.flatnonzero(np.diff(stamps[:frames]) <= 0)
-    frames = int(backwards[0]) + 1 if len(backwards) else frames
+def _copy(remains: _Remains, new: h5py.Group) -> int:
+    """Copy the frames that can be read; how many they were."""
+    copy = dict(_streams.create_stream(new, remains.spec.name, remains.spec, remains.calibration))
     done = rows = 0
-    while done < frames:
-        block = _readable(home, done, frames)
+    while done < remains.frames:
+        block = _readable(remains.home, done, remains.frames)
         if block is None:
             break
         _streams.put(copy["data"], rows, block.data)
         _streams.put(copy["t_ns"], done, block.t_ns)
-        _streams.put(copy["device_t_ns"], done, _hdf5.read(device, done, done + len(block)))
+        device = _hdf5.read(remains.home["device_t_ns"], done, done + len(block))
+        _streams.put(copy["device_t_ns"], done, device)
         if block.offsets is not None:
             _streams.put(copy["offsets"], done + 1, block.offsets[1:] + rows)
         done, rows = done + len(block), rows + len(block.data)

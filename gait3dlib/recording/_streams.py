@@ -70,7 +70,8 @@ def create_stream(
         )
     home = group.create_group(check_name(name))
     shape, dtype = (0, *(int(size) for size in spec.shape)), np.dtype(spec.dtypes[0])
-    chunks = _hdf5.chunk_shape(shape, dtype.itemsize)
+    # small: a chunk that is not full at a flush is compressed again at the next, and its old place is lost
+    chunks = _hdf5.chunk_shape(shape, dtype.itemsize, 16 * 2**10)
     home.create_dataset("data", shape, dtype, maxshape=(None, *shape[1:]), chunks=chunks, **_hdf5.GZIP)
     for clock in ("t_ns", "device_t_ns", *(("offsets",) if spec.ragged else ())):
         # not compressed: the last chunk is written again at each flush, and must stay where it is
