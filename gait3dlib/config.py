@@ -84,7 +84,9 @@ def read(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
             raise ConfigError(f"{path}: larger than {_MAX_BYTES} bytes; a config is a page of YAML")
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: not safe YAML: {reason}") from error

@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib import _resources, registry
+from gait3dlib import _resources
 from gait3dlib._optional import require
-from gait3dlib.errors import ConfigError, GalleryError, InputError, NoEvidence, NoWalkFound, UntrainedError
+from gait3dlib.errors import ConfigError, GalleryError, InputError, UntrainedError
 from gait3dlib.evaluation import threshold_at_fpir
 from gait3dlib.evaluation.impostors import threshold_for
 from gait3dlib.gallery import Calibration, Gallery
+from gait3dlib.sources import Source, walks_of
 from gait3dlib.types import (
     UNKNOWN,
-    Candidate,
     Estimate,
     GaitSequence,
     Outputs,
     Recognition,
-    Sensor,
     Verification,
 )
 
 if TYPE_CHECKING:
+    from gait3dlib.fusion.evidence import Evidence
     from gait3dlib.fusion.model import GaitModel
-    from gait3dlib.modalities import Batch, Sample
 
 DEFAULT_FPIR = 0.01
 
@@ -104,8 +103,12 @@ class Pipeline:
         """
         return self._answer(seq, drop)[0]
 
-    def _answer(self, seq: GaitSequence, drop: Sequence[str] = ()) -> tuple[NDArray[np.float32], Outputs, Evidence]:
+    def _answer(
+        self, seq: GaitSequence, drop: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float32], Outputs, Evidence]:
         torch = require("torch")
+        from gait3dlib.fusion.evidence import Evidence
+
         evidence = Evidence(self._model.modalities, seq, drop)
         with torch.inference_mode():
             batch = {name: batch.to(self.device) for name, batch in evidence.batches.items()}
@@ -166,7 +169,7 @@ class Pipeline:
             **_attributes(outputs),
         )
 
-    def recognize(self, source: str | os.PathLike[str] | Sensor | GaitSequence) -> Iterator[Recognition]:
+    def recognize(self, source: Source) -> Iterator[Recognition]:
         """One :class:`Recognition` a walk, as walks end: from a video, a recording, or a live sensor.
 
         Raises:
@@ -222,7 +225,9 @@ class Pipeline:
             if best:
                 tops.setdefault(tuple(sorted(evidence.names)), []).append(best[0].score)
         if not tops:
-            raise InputError("no walk could be compared with somebody else's template; give walks of other people")
+            raise InputError(
+                "no walk could be compared with somebody else's template; give walks of other people"
+            )
         threshold = 1.0
         for names, scores in tops.items():
             threshold = threshold_at_fpir(scores, fpir)
@@ -293,74 +298,6 @@ class Pipeline:
         return {n: s for n, s in zip(self.modalities, shares, strict=True) if n in evidence.names}
 
 
-class Evidence:
-    """What a walk holds for the chosen modalities: batches of one, and the streams that they used."""
-
-    def __init__(self, modalities: Mapping[str, Any], seq: GaitSequence, drop: Sequence[str]) -> None:
-        self.batches: dict[str, Batch] = {}
-        self.streams: dict[str, tuple[str, ...]] = {}
-        for name, modality in sorted(modalities.items()):
-            sample: Sample | None = None if name in drop else modality.sample(seq)
-            if sample is not None:
-                self.batches[name] = modality.collate([sample])
-                self.streams[name] = sample.used
-        if not self.batches:
-            wanted = {name: [s.name for s in m.streams] for name, m in modalities.items() if name not in drop}
-            needs = "; ".join(f"{n} needs {' and '.join(s)}" for n, s in wanted.items()) or "all were dropped"
-            raise NoEvidence(f"the walk has {', '.join(seq.streams)}, but {needs}")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The modalities that have evidence, sorted."""
-        return tuple(sorted(self.batches))
-
-
-def walks_of(source: str | os.PathLike[str] | Sensor | GaitSequence) -> Iterator[GaitSequence]:
-    """The walks of a video, folder of frames, recording, or sensor, as they end.
-
-    Raises:
-        NoWalkFound: the source ended without a walk.
-    """
-    if isinstance(source, GaitSequence):
-        yield source
-        return
-    found = False
-    for seq in _walks(source):
-        found = True
-        yield seq
-    if not found:
-        raise NoWalkFound(
-            f"nobody walks in {source}: one whole person must be in view and moving for about one gait cycle"
-        )
-
-
-def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
-    from gait3dlib.perception import walks
-    from gait3dlib.recording import open_recording
-    from gait3dlib.sensors import open_sensor
-    from gait3dlib.sensors._pump import Pump
-
-    name = "" if isinstance(source, Sensor) else os.fspath(source)
-    if name.endswith((".h5", ".hdf5", ".part")):
-        with open_recording(name) as recording:
-            if len(recording):
-                yield from recording
-                return
-        name = f"replay:{name}"
-    sensor = source if isinstance(source, Sensor) else open_sensor(_sensor_text(name))
-    with Pump(sensor) as frames:
-        yield from walks(frames, source=Path(name).name if name else type(sensor).__name__)
-
-
-def _sensor_text(name: str) -> str:
-    """A path as the text that opens it as a video; what names a sensor already stays."""
-    if Path(name).exists():
-        return f"video:{name}"
-    if ":" not in name and name not in registry.names("sensor"):
-        raise InputError(f"there is no file {name}, and no sensor of that name; see: gait3d sensors")
-    return name
-
-
 def _flat(template: NDArray[np.float32]) -> NDArray[np.float32]:
     """One unit vector: parts of unit length end to end, so a dot product is the mean cosine of the parts."""
     flat: NDArray[np.float32] = template.reshape(-1) / np.float32(np.sqrt(len(template)))
@@ -378,4 +315,4 @@ def _attributes(outputs: Outputs) -> dict[str, Any]:
     return found
 
 
-__all__ = ["Candidate", "Pipeline", "walks_of"]
+__all__ = ["Pipeline", "walks_of"]

@@ -80,7 +80,9 @@ class CrossView:
                 key=lambda i: abs((walks[i].view_deg or 0.0) - self.gallery_view_deg),
             )
             gallery.append(enrolled)
-            probe += [i for i in own if i != enrolled and not (self.other_session and walks[i].session == first)]
+            probe += [
+                i for i in own if i != enrolled and not (self.other_session and walks[i].session == first)
+            ]
         if not probe:
             raise InputError("no walk is left as a probe; record at least two sessions of each person")
         return gallery, probe
@@ -151,7 +153,9 @@ def evaluate(
     folder = WalkFolder(Path(root))
     walks = folder.walks
     gallery, probe = rules.split(walks)
-    exclude = exclude_views([_view(walks[i]) for i in probe], [_view(walks[i]) for i in gallery], rules.min_degrees)
+    exclude = exclude_views(
+        [_view(walks[i]) for i in probe], [_view(walks[i]) for i in gallery], rules.min_degrees
+    )
     run = _Run(walks, gallery, probe, exclude, _strangers(folder.subjects, rules.stranger_share, seed), seed)
     samples = _samples(pipeline, folder, progress)
     progress("encoding")

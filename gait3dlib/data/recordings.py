@@ -50,7 +50,9 @@ class WalkFolder:
         self.root = Path(root)
         paths = sorted(self.root.glob("*.h5"))
         if not paths:
-            raise InputError(f"{self.root}: no .h5 recording here; make some with: gait3d simulate --out {self.root}")
+            raise InputError(
+                f"{self.root}: no .h5 recording here; make some with: gait3d simulate --out {self.root}"
+            )
         self.walks: list[Walk] = [walk for path in paths for walk in _index(path)]
 
     def __len__(self) -> int:
@@ -95,7 +97,9 @@ def _index(path: Path) -> Iterator[Walk]:
     with open_recording(path) as recording:
         for index, info in enumerate(recording.walks):
             if info.subject is None:
-                raise InputError(f"{path}: walk {index} has no subject; a training set needs one for every walk")
+                raise InputError(
+                    f"{path}: walk {index} has no subject; a training set needs one for every walk"
+                )
             sequence = recording.sequence(index)
             truth = recording.truth(index)
             labels = sequence.meta.labels or (truth.labels if truth is not None else Labels())

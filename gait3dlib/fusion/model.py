@@ -26,8 +26,15 @@ class Regression(nn.Module):
     def __init__(self, dim: int, mean: float, sd: float) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, 2)
+        self.label_mean: torch.Tensor
+        self.label_sd: torch.Tensor
         self.register_buffer("label_mean", torch.tensor(mean))
         self.register_buffer("label_sd", torch.tensor(sd))
+
+    def rescale(self, mean: float, sd: float) -> None:
+        """Set the scale of the labels, before training."""
+        self.label_mean.fill_(mean)
+        self.label_sd.fill_(sd)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[b, dim]`` -> ``[b, 2]``: mean and standard deviation."""

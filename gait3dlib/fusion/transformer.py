@@ -56,7 +56,11 @@ class Block(nn.Module):
         self.norm_feed = nn.LayerNorm(dim)
         self.attention = Attention(dim, heads, dropout)
         self.feed = nn.Sequential(
-            nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim), nn.Dropout(dropout)
+            nn.Linear(dim, 2 * dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * dim, dim),
+            nn.Dropout(dropout),
         )
 
     def forward(

@@ -40,12 +40,14 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and header of a weights file.
 
     Raises:
-        WeightsError: missing, too large, not safetensors (a pickle could run code and is refused), or not ours.
+        WeightsError: missing, too large, not safetensors (a pickle could run code), or not ours.
     """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; train it with: gait3d train configs/{path.stem}.yaml")
+        raise WeightsError(
+            f"{path}: no such weights file; train it with: gait3d train configs/{path.stem}.yaml"
+        )
     if path.stat().st_size > _MAX_BYTES:
         raise WeightsError(f"{path}: larger than {_MAX_BYTES // 1024**2} MiB, which no model of ours is")
     try:
@@ -133,7 +135,9 @@ def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, 
     return model.eval(), info
 
 
-def untrained(modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any] | None = None) -> GaitModel:
+def untrained(
+    modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any] | None = None
+) -> GaitModel:
     """A model with fresh weights, the same for the same settings; in eval mode."""
     fusion = {"modalities": sorted(modalities), **(fusion or {})}
     with torch.random.fork_rng(devices=[]):

@@ -128,5 +128,3 @@ class Modality(ABC):
 def seconds(seq: GaitSequence, stream: Stream) -> NDArray[np.float32]:
     """The stream's time stamps in seconds from the start of the walk, float32 ``[T]``."""
     return ((stream.t_ns - seq.start_ns) / NS_PER_S).astype(np.float32)
-
-

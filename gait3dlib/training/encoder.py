@@ -17,12 +17,12 @@ from gait3dlib.data.recordings import Walk, WalkFolder
 from gait3dlib.data.sampler import PeopleSampler, draw_frames
 from gait3dlib.data.tokens import encode_walks
 from gait3dlib.errors import ConfigError, InputError
-from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.losses import batch_all_triplet, masked_bce, smoothed_cosine_cross_entropy
 from gait3dlib.modalities import Batch, Sample
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Report, Schedule
+from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.types import Tokens
 
 
@@ -148,7 +148,12 @@ class Split:
     """Prepared samples, people split into training and validation; walks without the modality left out."""
 
     def __init__(
-        self, folder: WalkFolder, name: str, settings: Mapping[str, Any], validation_people: int, report: Report
+        self,
+        folder: WalkFolder,
+        name: str,
+        settings: Mapping[str, Any],
+        validation_people: int,
+        report: Report,
     ) -> None:
         def progress(done: int, todo: int) -> None:
             if done == todo or done % 50 == 0:
@@ -165,4 +170,6 @@ class Split:
         self.train_samples: list[Sample] = [s for _, s in train]
         self.validation: list[Walk] = [w for w, _ in validation]
         self.validation_samples: list[Sample] = [s for _, s in validation]
-        report(f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others to validate")
+        report(
+            f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others to validate"
+        )

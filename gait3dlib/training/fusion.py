@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.data.sampler import PeopleSampler, draw_frames
 from gait3dlib.data.tokens import encode_walks, fuse_walks
 from gait3dlib.errors import InputError
-from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.evaluation.impostors import impostor_tail, subsets
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.losses import (
@@ -32,6 +31,7 @@ from gait3dlib.fusion.model import GaitModel, Regression
 from gait3dlib.modalities import Batch, Modality, Sample
 from gait3dlib.training.labels import Targets
 from gait3dlib.training.loop import Loop, Report, Schedule
+from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.types import Tokens
 
 
@@ -127,8 +127,7 @@ def train_fusion(
     for task, (mean, sd) in targets.scale.items():
         head = model.heads[task] if task in model.heads else None
         if isinstance(head, Regression):
-            head.label_mean.fill_(mean)
-            head.label_sd.fill_(sd)
+            head.rescale(mean, sd)
     sampler = PeopleSampler([w.subject for w in train], people=plan.people, walks=plan.walks, seed=seed)
     module = FusionAndHeads(model, len(targets.people))
 
@@ -163,7 +162,9 @@ def train_fusion(
     whole = module.whole().eval()
     people = [w.subject for w in validation]
     tails = {
-        "+".join(names): impostor_tail(fuse_walks(whole, {n: check[n] for n in names}).embedding.numpy(), people)
+        "+".join(names): impostor_tail(
+            fuse_walks(whole, {n: check[n] for n in names}).embedding.numpy(), people
+        )
         for names in subsets(sorted(modalities))
     }
     target = out / "weights"
@@ -200,13 +201,15 @@ def _cache_tokens(
     """Augmented tokens of the training walks, plain tokens of all frames of the held-out walks."""
     cache, check = {}, {}
     for name, modality in model.modalities.items():
-        samples = folder.prepare(name, {k: v for k, v in vars(modality).items()})
+        samples = folder.prepare(name, dict(vars(modality)))
         train = [s for s, out in zip(samples, held_out, strict=True) if not out]
         others = [s for s, out in zip(samples, held_out, strict=True) if out]
         sets = []
         for variant in range(variants):
             report(f"encoding {len(train)} walks with {name}, variant {variant + 1} of {variants}")
-            sets.append(_encode_variant(model.encoders[name], modality, train, frames, jitter, [seed, variant]))
+            sets.append(
+                _encode_variant(model.encoders[name], modality, train, frames, jitter, [seed, variant])
+            )
         check[name] = encode_walks(model.encoders[name], modality, others)
         present = torch.tensor([s is not None for s in train])
         cache[name] = TokenCache(torch.stack(sets), present, check[name].height)

@@ -65,7 +65,9 @@ class Loop:
     Steps are a pure function of the seed and the step number, so a resumed run ends in the same weights.
     """
 
-    def __init__(self, out: Path, schedule: Schedule, seed: int, resolved: dict[str, Any], report: Report) -> None:
+    def __init__(
+        self, out: Path, schedule: Schedule, seed: int, resolved: dict[str, Any], report: Report
+    ) -> None:
         self.out, self.schedule, self.seed, self.report = out, schedule, seed, report
         out.mkdir(parents=True, exist_ok=True)
         config.write(out / "config.yaml", resolved)
@@ -120,7 +122,9 @@ class Loop:
 
     def log(self, step: int, row: dict[str, float]) -> None:
         """One line to the terminal, the CSV and TensorBoard."""
-        self.report(f"step {step}/{self.schedule.steps}  " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        self.report(
+            f"step {step}/{self.schedule.steps}  " + "  ".join(f"{k} {v:.4g}" for k, v in row.items())
+        )
         path = self.out / "metrics.csv"
         new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
