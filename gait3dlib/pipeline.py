@@ -208,8 +208,8 @@ class Pipeline:
         """Set the threshold for this gallery and these modalities from walks of your own site.
 
         Every walk is searched for among the templates of everybody else; the threshold is the smallest score
-        that at most a share ``fpir`` of these searches reach (a conservative order statistic). Walks without a
-        subject count as strangers.
+        that at most a share ``fpir`` of such searches reach (a conservative order statistic). Walks without
+        a subject count as strangers.
 
         Raises:
             InputError: fewer than ``1 / fpir`` walks, so the rate cannot be resolved.

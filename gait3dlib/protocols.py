@@ -228,7 +228,7 @@ class _Run:
             ("bmi", [t.bmi_kg_m2 for t in truths], outputs.bmi_kg_m2),
         ):
             truth = np.array([np.nan if v is None else v for v in values])
-            head = pipeline.model.heads[task] if task in pipeline.model.heads else None
+            head = dict(pipeline.model.heads.items()).get(task)
             if output is None or not isinstance(head, Regression) or np.isnan(truth).all():
                 continue
             mean, sd = output.numpy()[self.probe].T

@@ -145,8 +145,8 @@ class Fusion(nn.Module):
         return parts, tasks, {n: share.sum(dim=1) for n, share in zip(names, shares, strict=True)}
 
     def _enter(self, name: str, tokens: Tokens) -> torch.Tensor:
-        x = self.enter[name](tokens.values) + self.modality[name] + self._where(self.height, tokens.height)
-        return x + self._where(self.time, tokens.t_s / 10)
+        x: torch.Tensor = self.enter[name](tokens.values) + self.modality[name]
+        return x + self._where(self.height, tokens.height) + self._where(self.time, tokens.t_s / 10)
 
     @staticmethod
     def _where(project: nn.Linear | nn.Module, place: torch.Tensor) -> torch.Tensor:

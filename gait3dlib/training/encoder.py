@@ -27,7 +27,7 @@ from gait3dlib.types import Tokens
 
 
 class Head(nn.Module):
-    """What an encoder is trained against and loses afterwards: identity per strip, attributes over all strips.
+    """What an encoder is trained against and loses afterwards: identity per strip, attributes over all.
 
     Identity follows BNNeck (Luo et al., CVPR workshops 2019): triplet before the batch norm, cosine classes
     after it.
@@ -171,5 +171,5 @@ class Split:
         self.validation: list[Walk] = [w for w, _ in validation]
         self.validation_samples: list[Sample] = [s for _, s in validation]
         report(
-            f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others to validate"
+            f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others beside"
         )

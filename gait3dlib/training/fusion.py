@@ -125,7 +125,7 @@ def train_fusion(
     cache, check = _cache_tokens(model, folder, rows, variants, plan.frames, jitter, seed, report)
     targets = Targets(train)
     for task, (mean, sd) in targets.scale.items():
-        head = model.heads[task] if task in model.heads else None
+        head = dict(model.heads.items()).get(task)
         if isinstance(head, Regression):
             head.rescale(mean, sd)
     sampler = PeopleSampler([w.subject for w in train], people=plan.people, walks=plan.walks, seed=seed)
@@ -176,7 +176,7 @@ def train_fusion(
 
 
 class TokenCache:
-    """Tokens of every walk for one modality: float16 ``[variants, walks, n, dim]`` and where they are real."""
+    """Tokens of every walk for a modality: float16 ``[variants, walks, n, dim]``, and where they are real."""
 
     def __init__(self, values: torch.Tensor, real: torch.Tensor, height: torch.Tensor) -> None:
         self.values, self.real, self.height = values, real, height
