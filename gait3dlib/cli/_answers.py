@@ -18,7 +18,7 @@ class RecognitionTable:
     """Recognitions as rows, and what must be said below them."""
 
     COLUMNS = (
-        ("walk", 4), ("time", 10), ("who", 12), ("score", 5), ("limit", 5),
+        ("walk", 4), ("seconds", 10), ("who", 12), ("score", 5), ("limit", 5),
         ("age", 7), ("BMI", 6), ("gender", 6), ("rests on", 8),
     )  # fmt: skip
 
@@ -53,12 +53,10 @@ class RecognitionTable:
 
 
 def span(start_ns: int, stop_ns: int) -> str:
-    """From when to when: seconds of a file, or the time of day."""
+    """From when to when, in seconds of the file; for live sources the time of day."""
     if start_ns > EPOCH_NS:
-        return (
-            time.strftime("%H:%M:%S", time.localtime(start_ns / 1e9)) + f" {(stop_ns - start_ns) / 1e9:.1f} s"
-        )
-    return f"{start_ns / 1e9:.1f}-{stop_ns / 1e9:.1f} s"
+        return time.strftime("%H:%M:%S", time.localtime(start_ns / 1e9))
+    return f"{start_ns / 1e9:.1f}-{stop_ns / 1e9:.1f}"
 
 
 def spread(value: Estimate | None, digits: str) -> str:

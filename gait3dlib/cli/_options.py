@@ -58,18 +58,21 @@ def default_gallery() -> Path:
     return home / "gait3dlib" / "gallery.db"
 
 
-def gallery_to_read(path: Path | None, *, needed: bool) -> Path | None:
-    """An existing gallery; None where the default one was never made and need not be.
+def gallery_to_read(path: Path | None) -> Path:
+    """A gallery that is there.
 
     Raises:
-        GalleryError: a gallery was named, or is needed, and is not there.
+        GalleryError: it is not.
     """
     place = path or default_gallery()
-    if place.exists():
-        return place
-    if path is None and not needed:
-        return None
-    raise GalleryError(f"there is no gallery {place}; make one with: gait3d enroll NAME walk.mp4")
+    if not place.exists():
+        raise GalleryError(f"there is no gallery {place}; make one with: gait3d enroll NAME walk.mp4")
+    return place
+
+
+def gallery_if_any(path: Path | None) -> Path | None:
+    """A gallery that is there; None where none was named and the default one was never made."""
+    return None if path is None and not default_gallery().exists() else gallery_to_read(path)
 
 
 def gallery_to_write(path: Path | None) -> Path:

@@ -38,7 +38,7 @@ def recognize(
 
     Example: gait3d recognize walk.mp4
     """
-    place = option.gallery_to_read(gallery, needed=False)
+    place = option.gallery_if_any(gallery)
     with option.open_pipeline(weights, modalities, place) as pipeline:
         table = RecognitionTable(pipeline)
         for number, seq in walks_of_source(source, walk, start, stop):
@@ -127,7 +127,7 @@ def calibrate(
 
     Example: gait3d calibrate recordings/ --fpir 0.02
     """
-    place = option.gallery_to_read(gallery, needed=True)
+    place = option.gallery_to_read(gallery)
     with option.open_pipeline(weights, modalities, place) as pipeline:
         files = files_of(sources)
         walks: list[GaitSequence] = []
@@ -144,24 +144,20 @@ def calibrate(
         )
 
 
-def forget(
-    subject: Subject,
-    gallery: option.GalleryFile = None,
-    weights: option.Weights = "default",
-    modalities: option.Modalities = None,
-    as_json: option.Json = False,
-) -> None:
+def forget(subject: Subject, gallery: option.GalleryFile = None, as_json: option.Json = False) -> None:
     """Erase a person: no byte of their templates stays on the disk.
 
     The weights that the gallery was made with are not needed.
 
     Example: gait3d forget alice
     """
-    place = option.gallery_to_read(gallery, needed=True)
-    with option.open_pipeline(weights, modalities, place) as pipeline:
-        erased = pipeline.forget(subject)
+    from gait3dlib.gallery import Gallery
+
+    place = option.gallery_to_read(gallery)
+    with Gallery.open(place, *Gallery.model_of(place)) as held:
+        erased = held.forget(subject)
         if not erased:
-            known = did_you_mean(subject, pipeline.gallery.subjects())
+            known = did_you_mean(subject, held.subjects())
             raise GalleryError(f"nobody called {subject!r} is enrolled{known}")
     if as_json:
         show_json({"subject": subject, "erased": erased})

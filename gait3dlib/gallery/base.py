@@ -7,7 +7,9 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,25 @@ class Gallery(ABC):
         if isinstance(path, str) and (uri := re.match(r"([a-z][a-z0-9+.-]*)://", path, re.IGNORECASE)):
             raise GalleryError(f"no gallery backend for {uri[1]!r} addresses; give the path of a file")
         return SqliteGallery(path, fingerprint, dim)
+
+    @staticmethod
+    def model_of(path: str | os.PathLike[str]) -> tuple[str, int]:
+        """Fingerprint and template length of the model that a gallery file was made by.
+
+        With them :meth:`open` needs no weights, which is enough to list and to forget people.
+
+        Raises:
+            GalleryError: there is no such file, or it is damaged or not a gallery.
+        """
+        from gait3dlib.gallery._file import GalleryFile
+
+        if not Path(path).is_file() or not Path(path).stat().st_size:
+            raise GalleryError(f"there is no gallery {path}; make one with: gait3d enroll NAME walk.mp4")
+        with closing(GalleryFile(path, {})) as file:
+            fingerprint, dim = file.meta("fingerprint") or "", file.meta("dim") or ""
+            if not fingerprint or not dim.isdecimal():
+                raise file.damaged("it does not say which model made it")
+        return fingerprint, int(dim)
 
     @abstractmethod
     def enroll(self, subject: str, template: NDArray[Any], modalities: Sequence[str], note: str = "") -> int:

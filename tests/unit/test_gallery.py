@@ -532,3 +532,21 @@ def test_a_full_disk_says_so(tmp_path: Path) -> None:
         with pytest.raises(GalleryError, match=r"full; check the disk"):
             gallery.enroll("bob", templates[1], ["silhouette"])
         assert gallery.subjects() == ["ada"]
+
+
+def test_people_can_be_listed_and_forgotten_without_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    with Gallery.open(path, "0123abcd", 3) as gallery:
+        gallery.enroll("ada", np.array([1.0, 0.0, 0.0], np.float32), ["silhouette"])
+    assert Gallery.model_of(path) == ("0123abcd", 3)
+    with Gallery.open(path, *Gallery.model_of(path)) as gallery:
+        assert gallery.forget("ada") == 1
+    (tmp_path / "empty.db").touch()
+    for name in ("missing.db", "empty.db"):
+        with pytest.raises(GalleryError, match="there is no gallery"):
+            Gallery.model_of(tmp_path / name)
+    assert (tmp_path / "empty.db").stat().st_size == 0
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE meta SET value = 'many' WHERE key = 'dim'")
+    with pytest.raises(GalleryError, match="which model"):
+        Gallery.model_of(path)
