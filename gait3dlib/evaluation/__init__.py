@@ -1,0 +1,86 @@
+"""Metrics and protocols: who is named rightly, how surely, and beside which baseline.
+
+Scores are similarities, larger = more alike, ``[probes, gallery]``. The figures:
+
+==========================  =======================================================================
+closed set                  :func:`rank` -> rank-k (CMC), mAP, mINP, chance
+verification                :func:`roc`, :func:`eer`, :func:`tar_at_far`, :func:`auc`
+open set                    :func:`open_set_searches`, :func:`fnir_at_fpir`, :func:`threshold_at_fpir`
+attributes                  :func:`evaluate_regression`, :func:`evaluate_binary`
+intervals                   :class:`PeopleBootstrap`, :func:`wilson`
+protocol                    :func:`cross_view_split`, :func:`exclude_views`, :func:`exclude_sessions`
+baseline                    :func:`gait_energy_image`, :func:`energy_image_scores`
+all of it                   :func:`evaluate_identification`, :func:`format_table`, :func:`rich_table`
+==========================  =======================================================================
+
+Terms are those of ISO/IEC 19795-1 and of NIST's FRVT reports. Needs numpy and scipy only.
+"""
+
+from __future__ import annotations
+
+from gait3dlib.evaluation.attributes import (
+    BinaryReport,
+    RegressionReport,
+    evaluate_binary,
+    evaluate_regression,
+)
+from gait3dlib.evaluation.baseline import energy_image_scores, gait_energy_image
+from gait3dlib.evaluation.identification import Ranking, rank
+from gait3dlib.evaluation.intervals import Measure, PeopleBootstrap, percentile_interval, wilson
+from gait3dlib.evaluation.openset import (
+    OpenSetSearches,
+    OperatingPoint,
+    fnir_at_fpir,
+    open_set_searches,
+    threshold_at_fpir,
+)
+from gait3dlib.evaluation.protocol import (
+    CrossViewSplit,
+    cross_view_split,
+    exclude_sessions,
+    exclude_views,
+    view_difference,
+)
+from gait3dlib.evaluation.report import (
+    IdentificationReport,
+    evaluate_identification,
+    format_table,
+    rich_table,
+)
+from gait3dlib.evaluation.scores import similarity
+from gait3dlib.evaluation.verification import Roc, auc, eer, roc, tar_at_far
+
+__all__ = [
+    "BinaryReport",
+    "CrossViewSplit",
+    "IdentificationReport",
+    "Measure",
+    "OpenSetSearches",
+    "OperatingPoint",
+    "PeopleBootstrap",
+    "Ranking",
+    "RegressionReport",
+    "Roc",
+    "auc",
+    "cross_view_split",
+    "eer",
+    "energy_image_scores",
+    "evaluate_binary",
+    "evaluate_identification",
+    "evaluate_regression",
+    "exclude_sessions",
+    "exclude_views",
+    "fnir_at_fpir",
+    "format_table",
+    "gait_energy_image",
+    "open_set_searches",
+    "percentile_interval",
+    "rank",
+    "rich_table",
+    "roc",
+    "similarity",
+    "tar_at_far",
+    "threshold_at_fpir",
+    "view_difference",
+    "wilson",
+]
