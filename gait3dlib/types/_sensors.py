@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gait3dlib.types._streams import Calibration, StreamSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One reading of a sensor: owned copies of its arrays, by stream name, and when they were taken.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -44,10 +45,17 @@ class Meta:
     covariates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     labels: Labels | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "covariates", MappingProxyType(dict(self.covariates)))
 
-@dataclass(frozen=True)
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a mappingproxy cannot be pickled, and data loaders send sequences between processes
+        return (Meta, (self.source, self.session, self.view_deg, dict(self.covariates), self.labels))
+
+
+@dataclass(frozen=True, eq=False)
 class GaitSequence:
-    """One person, one walk, as many streams as there were sensors; frozen.
+    """One person, one walk, as many streams as there were sensors; frozen, equal only to itself.
 
     Raises:
         InputError: no stream at all, or one that breaks its :class:`StreamSpec` (dtype, shape, units, NaN).
@@ -65,7 +73,6 @@ class GaitSequence:
         object.__setattr__(self, "streams", MappingProxyType(dict(self.streams)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a mappingproxy cannot be pickled, and data loaders send sequences between processes
         return (GaitSequence, (dict(self.streams), self.subject, self.meta))
 
     @property
@@ -93,8 +100,12 @@ class GaitSequence:
         Raises:
             InputError: no stream has a frame in the window.
         """
-        first = self.start_ns + round(start_s * NS_PER_S)
-        last = self.start_ns + round(stop_s * NS_PER_S)
+        if math.isnan(start_s) or math.isnan(stop_s):
+            raise InputError("a window needs a start and a stop in seconds, not NaN")
+        end_s = self.duration_s + 1.0  # past all frames, so that infinity may stand for the end
+        first, last = (
+            self.start_ns + round(min(max(at_s, -1.0), end_s) * NS_PER_S) for at_s in (start_s, stop_s)
+        )
         kept = {}
         for name, stream in self.streams.items():
             low, high = (int(i) for i in np.searchsorted(stream.t_ns, (first, last)))
@@ -110,15 +121,15 @@ class GaitSequence:
 def align(streams: Mapping[str, Stream], tolerance_s: float) -> dict[str, NDArray[np.int64]]:
     """Pair the clocks of several streams: indices of the frames that belong together.
 
-    The slowest stream leads; each other stream gives the frame nearest in time. Instants at which some
-    stream has no frame within ``tolerance_s`` are left out.
+    The stream of the lowest frame rate leads; each other stream gives the frame nearest in time. Instants at
+    which some stream has no frame within ``tolerance_s`` are left out.
 
     Returns:
         For each stream int64 ``[n]``, the same n for all (n may be 0).
     """
     if not streams:
         raise InputError("align needs at least one stream")
-    lead = min(streams, key=lambda name: (len(streams[name]), name))
+    lead = min(streams, key=lambda name: (streams[name].fps, name))
     t = streams[lead].t_ns
     keep = np.ones(len(t), dtype=bool)
     nearest = {}

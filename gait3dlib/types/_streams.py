@@ -71,9 +71,9 @@ class Calibration:
     depth_scale_m: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
-    """One sensor stream of one walk.
+    """One sensor stream of one walk; equal only to itself, as arrays have no one truth.
 
     Args:
         data: ``[T, ...]``, or ``[sum N, ...]`` when ``offsets`` mark the frames.
@@ -102,10 +102,8 @@ class Stream:
         _freeze(self, "t_ns", np.int64)
         frames = len(self.t_ns) if self.t_ns.ndim == 1 else -1
         if frames < 1:
-            raise InputError(
-                f"t_ns must list at least one time stamp, not be of shape {self.t_ns.shape}"
-            )
-        backwards = np.flatnonzero(np.diff(self.t_ns) <= 0)
+            raise InputError(f"t_ns must list at least one time stamp, not be of shape {self.t_ns.shape}")
+        backwards = np.flatnonzero(self.t_ns[1:] <= self.t_ns[:-1])  # a difference could overflow
         if len(backwards):
             raise InputError(
                 f"time stamps must increase, but frame {backwards[0] + 1} is not later than the one before; "
@@ -115,8 +113,8 @@ class Stream:
             held = len(self.data) if self.data.ndim else 0
         else:
             _freeze(self, "offsets", np.int64)
+            _check_offsets(self.offsets, len(self.data) if self.data.ndim else 0)
             held = len(self.offsets) - 1
-            _check_offsets(self.offsets, len(self.data))
         if held != frames:
             raise InputError(f"the stream holds {held} frames but {frames} time stamps")
         if self.boxes is not None:
@@ -124,18 +122,30 @@ class Stream:
             if self.boxes.shape != (frames, 4):
                 raise InputError(f"boxes must have shape ({frames}, 4), not {self.boxes.shape}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # through the constructor: arrays come out of a pickle writable
+        return (Stream, tuple(getattr(self, field.name) for field in dataclasses.fields(self)))
+
     def __len__(self) -> int:
         return len(self.t_ns)
 
     def frame(self, index: int) -> NDArray[Any]:
-        """Frame ``index``: one array, for ragged streams the points of that frame."""
+        """Frame ``index``: one array, for ragged streams the points of that frame; -1 is the last."""
+        index = range(len(self))[index]
         if self.offsets is None:
             return self.data[index]  # type: ignore[no-any-return]
         start = int(self.offsets[index])
         return self.data[start : int(self.offsets[index + 1])]
 
     def slice(self, start: int, stop: int) -> Stream:
-        """Frames ``start`` to ``stop`` (exclusive) as a stream of its own."""
+        """Frames ``start`` to ``stop`` (exclusive) as a stream of its own.
+
+        Raises:
+            InputError: there is no such frame.
+        """
+        start, stop, _ = slice(start, stop).indices(len(self))
+        if stop <= start:
+            raise InputError(f"no frame to keep; the stream has frames 0 to {len(self) - 1}")
         boxes = None if self.boxes is None else self.boxes[start:stop]
         if self.offsets is None:
             return dataclasses.replace(
@@ -181,7 +191,7 @@ def check_stream(name: str, stream: Stream) -> None:
     if name == "keypoints":
         _check_layout(stream)
     if not spec.nan and data.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(data.reshape(len(data), -1)).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(data).all(axis=tuple(range(1, data.ndim))))
         if len(bad):
             raise InputError(
                 f"stream {name!r} holds NaN or infinity (first at row {bad[0]}); "
@@ -196,18 +206,22 @@ def frames_of(stream: Stream) -> Iterator[NDArray[Any]]:
 
 def _freeze(owner: Stream, name: str, dtype: type | None) -> None:
     try:
-        array = np.asarray(getattr(owner, name), dtype=dtype).view()
-    except (TypeError, ValueError) as error:
+        given = np.asarray(getattr(owner, name))
+        with np.errstate(invalid="ignore"):
+            array = np.asarray(given, dtype=dtype).view()
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} must be an array of numbers, not of {array.dtype}")
+    if dtype is np.int64 and not (array == given).all():
+        raise InputError(f"{name} must be whole numbers; seconds times 1e9, rounded, are nanoseconds")
     array.flags.writeable = False
     object.__setattr__(owner, name, array)
 
 
 def _check_offsets(offsets: NDArray[np.int64], rows: int) -> None:
     good = offsets.ndim == 1 and len(offsets) >= 2 and offsets[0] == 0 and offsets[-1] == rows
-    if not good or (np.diff(offsets) < 0).any():
+    if not good or (offsets[1:] < offsets[:-1]).any():
         raise InputError(f"offsets must ascend from 0 to the number of rows ({rows})")
 
 
