@@ -47,6 +47,21 @@ def data_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def guessing_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small weights that were never trained but claim to be: every name they give is a guess."""
+    from gait3dlib.fusion import weights
+
+    names = ["silhouette", "skeleton_map"]
+    settings = {name: weights.resolved(name, {"width": 8}) for name in names}
+    fusion = {"modalities": names, "dim": 64, "parts": 4, "part_dim": 32, "depth": 1}
+    tail = [[0.5, 0.5], [0.1, 0.6], [0.01, 0.7]]
+    info = {"trained": True, "impostors": dict.fromkeys([*names, "+".join(names)], tail)}
+    folder = tmp_path_factory.mktemp("guessing") / "weights"
+    weights.save(folder, weights.untrained(settings, fusion), settings=settings, fusion=fusion, info=info)
+    return folder
+
+
 @pytest.fixture
 def walk() -> GaitSequence:
     """A small walk with what a recording must keep: boxes, a layout, offsets, labels."""
