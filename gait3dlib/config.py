@@ -20,15 +20,22 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from gait3dlib.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
-_STRICT = ConfigDict(arbitrary_types_allowed=True)
+
+# what a keyword may say of its range
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+_RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 _MAX_BYTES = 1_000_000  # a config is a page of text; anything larger is a mistake or an attack
 
 
@@ -42,11 +49,12 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], where: str = ""
         raise ConfigError(f"{where or 'config'}: must be a mapping of settings, not {type(values).__name__}")
     parameters = _parameters(target)
     problems = [
-        f"{_dot(where, key)}: unknown key{did_you_mean(str(key), parameters)}"
+        f"{_dot(where, str(key))}: unknown key{did_you_mean(str(key), parameters)}"
         for key in values
         if key not in parameters
     ]
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    made_by = target.__init__ if inspect.isclass(target) else target
+    hints = typing.get_type_hints(made_by, include_extras=True)
     checked = {}
     for name, parameter in parameters.items():
         if name not in values:
@@ -82,14 +90,14 @@ def read(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"{path}: larger than {_MAX_BYTES} bytes; a config is a page of YAML")
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not safe YAML: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not safe YAML: {error}") from error
+    config = _plain_yaml(text, str(path))
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: must hold a mapping of settings")
     for text in overrides:
@@ -114,10 +122,23 @@ def _override(config: dict[str, Any], text: str) -> None:
         place = place[section]
         if not isinstance(place, dict):
             raise ConfigError(f"--set {text!r}: {section!r} is a value, not a section")
+    place[last] = _plain_yaml(value, f"--set {text!r}")
+
+
+def _plain_yaml(text: str, where: str) -> Any:
+    """Numbers, strings, lists and mappings; no tag that makes anything else.
+
+    Aliases are refused too: a few of them, nested, stand for gigabytes.
+    """
     try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text!r}: the value is not YAML") from error
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+            raise ConfigError(f"{where}: write values out; YAML aliases such as *name are not read")
+        return yaml.safe_load(text)
+    except ConfigError:
+        raise
+    except Exception as error:  # a wrong date or a deep nesting passes PyYAML's own error by
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{where}: not safe YAML: {reason}") from error
 
 
 def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -131,7 +152,7 @@ def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _validate(annotation: Any, value: Any) -> Any:
     try:
-        adapter = TypeAdapter(annotation, config=_STRICT)
+        adapter = TypeAdapter(annotation, config=_RULES)
     except Exception:  # pydantic refuses a config for types that carry their own
         adapter = TypeAdapter(annotation)
     return adapter.validate_python(value)
