@@ -7,6 +7,8 @@ import math
 import torch
 from torch.nn import functional
 
+from gait3dlib.config import NotNegative, Share
+
 
 class Augment:
     """Flip, small rotation, scale and shift, thicker or thinner edges, a covered rectangle.
@@ -26,19 +28,21 @@ class Augment:
     def __init__(
         self,
         *,
-        flip: float = 0.5,
-        affine: float = 0.6,
-        rotate_deg: float = 6.0,
-        scale: float = 0.08,
-        shift: float = 0.04,
-        edges: float = 0.4,
-        cover: float = 0.2,
+        flip: Share = 0.5,
+        affine: Share = 0.6,
+        rotate_deg: NotNegative = 6.0,
+        scale: Share = 0.08,
+        shift: Share = 0.04,
+        edges: Share = 0.4,
+        cover: Share = 0.2,
     ) -> None:
         self.flip, self.affine, self.edges, self.cover = flip, affine, edges, cover
         self.rotate_deg, self.scale, self.shift = rotate_deg, scale, shift
 
     def __call__(self, frames: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape."""
+        """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape; what is no image comes back as it is."""
+        if frames.dtype != torch.uint8 or frames.ndim != 5:
+            return frames
         b, t, c, h, w = frames.shape
         x = frames.float().reshape(b, t * c, h, w)
         x = torch.where(_chance(b, self.flip, generator), x.flip(3), x)

@@ -100,11 +100,8 @@ def _index(path: Path) -> Iterator[Walk]:
                 raise InputError(
                     f"{path}: walk {index} has no subject; a training set needs one for every walk"
                 )
-            sequence = recording.sequence(index)
-            truth = recording.truth(index)
-            labels = sequence.meta.labels or (truth.labels if truth is not None else Labels())
-            meta = sequence.meta
-            yield Walk(path, index, info.subject, meta.session, meta.view_deg, labels)
+            labels = recording.labels(index)
+            yield Walk(path, index, info.subject, info.meta.session, info.meta.view_deg, labels)
 
 
 def _prepare_file(task: tuple[Path, Path, str, dict[str, Any]]) -> None:
@@ -145,4 +142,4 @@ def _map(function: Callable[[Any], None], tasks: Sequence[Any], jobs: int | None
         return
     # spawn: forking a process that runs torch's threads can hang
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, tasks, chunksize=4)
+        yield from pool.map(function, tasks, chunksize=2)

@@ -88,8 +88,8 @@ def open_file(path: Path) -> h5py.File:
 
 
 def _check_schema(file: h5py.File, path: Path) -> None:
-    schema = file.attrs.get("schema")
-    if not isinstance(schema, (int, np.integer)):
+    schema = _plain(file, "schema", "iu")
+    if schema is None:
         raise RecordingError(f"{path} is HDF5, but not a gait3dlib recording: it has no schema number")
     if schema != SCHEMA:
         advice = "; upgrade gait3dlib" if schema > SCHEMA else ""
@@ -114,14 +114,31 @@ def child(group: h5py.Group, name: str, kind: type) -> Any:
     return item
 
 
-def attribute(item: Any, name: str, default: str | None = None) -> str | None:
-    """A text attribute."""
-    value = item.attrs.get(name, default)
-    if isinstance(value, bytes):
-        value = value.decode()
-    if value is not None and not isinstance(value, str):
-        raise RecordingError(f"{item.file.filename}: attribute {name} of {item.name} must be text")
-    return value
+def attribute(item: Any, name: str) -> str | None:
+    """A text attribute; None where there is none."""
+    value = _plain(item, name, "S")
+    return None if value is None else bytes(value).decode()
+
+
+def write_text(item: Any, name: str, text: str) -> None:
+    """A text attribute, at its own length inside the checksummed header.
+
+    Text of variable length would lie in HDF5's global heap, which has no checksum and in which a single
+    flipped bit can send HDF5 into an endless loop.
+    """
+    raw = text.encode()
+    item.attrs.create(name, raw, dtype=h5py.string_dtype("utf-8", max(1, len(raw))))
+
+
+def _plain(item: Any, name: str, kinds: str) -> Any:
+    """A single value of fixed size."""
+    if name not in item.attrs:
+        return None
+    head = item.attrs.get_id(name)
+    if head.dtype.kind not in kinds or head.shape != ():
+        what = "text of fixed length" if kinds == "S" else "a number"
+        raise RecordingError(f"{item.file.filename}: attribute {name} of {item.name} must be {what}")
+    return item.attrs[name]
 
 
 def dataset(group: h5py.Group, name: str, kinds: str = "biuf", trusted: bool = False) -> h5py.Dataset:
@@ -210,8 +227,8 @@ def write(group: h5py.Group, name: str, data: NDArray[Any]) -> None:
 def write_root(file: h5py.File, clock: str, consent_ref: str) -> None:
     """What a recording says of itself."""
     file.attrs["schema"] = SCHEMA
-    file.attrs["clock"] = clock
-    file.attrs["consent_ref"] = consent_ref
+    write_text(file, "clock", clock)
+    write_text(file, "consent_ref", consent_ref)
 
 
 @contextmanager

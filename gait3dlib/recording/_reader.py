@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gait3dlib.errors import InputError, did_you_mean
 from gait3dlib.recording import _hdf5, _streams, _walks
 from gait3dlib.recording._walks import Truth, WalkInfo
-from gait3dlib.types import Calibration, GaitSequence, Stream
+from gait3dlib.types import GaitSequence, Labels, Stream
 
 
 def load(path: str | os.PathLike[str], walk: int | None = None) -> GaitSequence:
@@ -58,9 +58,9 @@ class Recording:
             with _hdf5.guarded(path):
                 self.walks: list[WalkInfo] = _walks.read_table(self._file)
                 self.streams = RawStreams(self._file, path)
-                self.clock = _hdf5.attribute(self._file, "clock", "") or ""
-                self.consent_ref = _hdf5.attribute(self._file, "consent_ref", "") or ""
-                recovered = _hdf5.attribute(self._file, "recovered", "{}") or "{}"
+                self.clock = _hdf5.attribute(self._file, "clock") or ""
+                self.consent_ref = _hdf5.attribute(self._file, "consent_ref") or ""
+                recovered = _hdf5.attribute(self._file, "recovered") or "{}"
                 self.recovered: dict[str, int] = _walks.parse(recovered, str(path))
         except BaseException:
             self.close()
@@ -82,6 +82,12 @@ class Recording:
         info = self._info(index)
         with _hdf5.guarded(self.path):
             return _walks.read_truth(self._file, info.index)
+
+    def labels(self, index: int) -> Labels:
+        """What is known of the person of walk ``index``: stated in its table, or kept by the simulator."""
+        info = self._info(index)
+        with _hdf5.guarded(self.path):
+            return info.meta.labels or _walks.read_truth_labels(self._file, info.index) or Labels()
 
     def summary(self) -> str:
         """The walks in one line: number, subject, duration, streams."""
@@ -142,11 +148,6 @@ class RawStreams(Mapping[str, Stream]):
             if not _hdf5.has(home, "device_t_ns"):
                 return np.full(len(self.t_ns(name)), -1, dtype=np.int64)
             return _hdf5.read(_hdf5.dataset(home, "device_t_ns", "i")).astype(np.int64)
-
-    def calibration(self, name: str) -> Calibration | None:
-        """The calibration of the sensor, None where none was recorded."""
-        with _hdf5.guarded(self._path):
-            return _streams.read_calibration(self._home(name))
 
     def _home(self, name: str) -> h5py.Group:
         if self._group is None or name not in self:

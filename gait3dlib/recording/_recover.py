@@ -54,7 +54,7 @@ def recover(path: str | os.PathLike[str]) -> Path:
             _hdf5.write_root(file, *about)
             new = file.create_group("streams")
             saved = {remain.spec.name: _copy(remain, new) for remain in remains}
-            file.attrs["recovered"] = json.dumps(saved)
+            _hdf5.write_text(file, "recovered", json.dumps(saved))
             _walks.write_all(file.create_group("walks"), _legible_walks(damaged))
     log.info("recovered %s: %s", target, ", ".join(f"{n} frames of {name}" for name, n in saved.items()))
     if is_part:

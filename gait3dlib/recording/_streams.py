@@ -41,12 +41,12 @@ def write_head(home: h5py.Group, units: str, layout: str | None, calibration: Ca
         if text is not None:
             if "\0" in text:
                 raise InputError(f"the {name} of {home.name} must be text without NUL characters")
-            home.attrs[name] = text
+            _hdf5.write_text(home, name, text)
     if calibration is not None:
         values = dict(vars(calibration))
         if calibration.extrinsics is not None:
             values["extrinsics"] = np.asarray(calibration.extrinsics, dtype=np.float64).tolist()
-        home.attrs["calibration"] = json.dumps(values)
+        _hdf5.write_text(home, "calibration", json.dumps(values))
 
 
 def read_head(home: h5py.Group) -> tuple[str, str | None]:

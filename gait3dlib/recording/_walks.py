@@ -131,7 +131,7 @@ def write_all(walks: h5py.Group, sequences: Sequence[GaitSequence]) -> None:
 def write_truth(file: h5py.File, index: int, truth: Truth) -> None:
     """Write ``truth/N``."""
     home = file.require_group("truth").create_group(str(index))
-    home.attrs["labels"] = _dump(truth.labels)
+    _hdf5.write_text(home, "labels", _dump(truth.labels))
     for name, array in truth.arrays.items():
         values = np.asarray(array)
         if values.dtype.kind not in "biuf":
@@ -185,14 +185,28 @@ def read_walk(file: h5py.File, info: WalkInfo) -> GaitSequence:
 
 def read_truth(file: h5py.File, index: int) -> Truth | None:
     """What the simulator knew of walk ``index``; None where nothing was kept."""
+    home = _truth_home(file, index)
+    labels = read_truth_labels(file, index)
+    if home is None or labels is None:
+        return None
+    return Truth(labels, {name: _hdf5.read_any(_hdf5.dataset(home, name)) for name in sorted(home)})
+
+
+def read_truth_labels(file: h5py.File, index: int) -> Labels | None:
+    """The labels of the simulated walk ``index``, without its arrays; None where nothing was kept."""
+    home = _truth_home(file, index)
+    if home is None:
+        return None
+    return parse_labels(_hdf5.attribute(home, "labels") or "{}", f"{file.filename}: {home.name}")
+
+
+def _truth_home(file: h5py.File, index: int) -> h5py.Group | None:
     if not _hdf5.has(file, "truth"):
         return None
     truths = _hdf5.child(file, "truth", h5py.Group)
     if not _hdf5.has(truths, str(index)):
         return None
-    home = _hdf5.child(truths, str(index), h5py.Group)
-    labels = parse_labels(_hdf5.attribute(home, "labels", "{}") or "{}", f"{file.filename}: {home.name}")
-    return Truth(labels, {name: _hdf5.read_any(_hdf5.dataset(home, name)) for name in sorted(home)})
+    return _hdf5.child(truths, str(index), h5py.Group)
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
