@@ -56,9 +56,9 @@ class CrossView:
         self,
         *,
         gallery_view_deg: float = 90.0,
-        min_degrees: float = 30.0,
+        min_degrees: config.NotNegative = 30.0,
         other_session: bool = True,
-        stranger_share: float = 0.5,
+        stranger_share: config.Share = 0.5,
     ) -> None:
         self.gallery_view_deg, self.min_degrees = gallery_view_deg, min_degrees
         self.other_session, self.stranger_share = other_session, stranger_share

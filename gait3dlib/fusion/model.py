@@ -51,6 +51,9 @@ class GaitModel(nn.Module):
     Args:
         modalities: name -> modality.
         fusion: the transformer; its ``modalities`` must cover the names.
+
+    Raises:
+        ConfigError: the fusion was built without one of the modalities, or for a task that has no head.
     """
 
     def __init__(self, modalities: Mapping[str, Modality], fusion: Fusion) -> None:
@@ -65,6 +68,9 @@ class GaitModel(nn.Module):
         self.fusion = fusion
         heads: dict[str, nn.Module] = {}
         for task in fusion.tasks:
+            if task not in (*_START, "gender"):
+                known = did_you_mean(task, [*_START, "gender"])
+                raise ConfigError(f"fusion.tasks: there is no task {task!r}{known}")
             heads[task] = (
                 nn.Linear(fusion.dim, 1) if task == "gender" else Regression(fusion.dim, *_START[task])
             )

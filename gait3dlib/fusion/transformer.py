@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from gait3dlib.config import Count, Share
+from gait3dlib.errors import ConfigError
 from gait3dlib.types import Tokens
 
 HEIGHT_WAVES = 6
@@ -84,24 +88,32 @@ class Fusion(nn.Module):
         dropout: in attention and feed-forward.
         modality_dropout: probability, in training, that a modality is left out of a walk.
         token_dropout: probability, in training, that a single token is left out.
+        modalities: whose tokens it can take.
+        tasks: of "age", "bmi" and "gender", the questions beside identity.
+
+    Raises:
+        ConfigError: the heads do not divide ``dim``.
     """
 
     def __init__(
         self,
         *,
-        dim: int = 128,
-        depth: int = 2,
-        heads: int = 4,
-        parts: int = 8,
-        part_dim: int = 128,
-        dropout: float = 0.1,
-        modality_dropout: float = 0.3,
-        token_dropout: float = 0.1,
+        dim: Count = 128,
+        depth: Annotated[int, Field(ge=0, le=64)] = 2,
+        heads: Count = 4,
+        parts: Count = 8,
+        part_dim: Count = 128,
+        dropout: Share = 0.1,
+        modality_dropout: Share = 0.3,
+        token_dropout: Share = 0.1,
         modalities: Sequence[str] = ("silhouette", "skeleton_map"),
         tasks: Sequence[str] = ("age", "bmi", "gender"),
     ) -> None:
         super().__init__()
+        if dim % heads:
+            raise ConfigError(f"fusion.heads: {heads} heads do not divide the {dim} numbers of a token")
         self.dim = dim
+        self.heads = heads
         self.parts = parts
         self.modality_dropout = modality_dropout
         self.token_dropout = token_dropout
@@ -120,9 +132,9 @@ class Fusion(nn.Module):
         self.register_buffer("query_height", 1 - (torch.arange(parts) + 0.5) / parts, persistent=False)
 
     def forward(
-        self, tokens: Mapping[str, Tokens], drop: Sequence[str] = ()
+        self, tokens: Mapping[str, Tokens]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Fuse the tokens of every modality that is there and not dropped.
+        """Fuse the tokens of every modality that is there.
 
         Returns:
             identity parts ``[b, parts, part_dim]`` (not normalised), one vector ``[b, dim]`` a task, and the
@@ -130,7 +142,7 @@ class Fusion(nn.Module):
 
         A walk without any evidence gets NaN; the callers refuse such walks before they come here.
         """
-        names = sorted(name for name in tokens if name not in drop)
+        names = sorted(tokens)
         real = self._thin({name: tokens[name].real for name in names})
         x = torch.cat([self._enter(name, tokens[name]) for name in names], dim=1)
         mask = torch.cat([real[name] for name in names], dim=1)
@@ -145,7 +157,9 @@ class Fusion(nn.Module):
         return parts, tasks, {n: share.sum(dim=1) for n, share in zip(names, shares, strict=True)}
 
     def _enter(self, name: str, tokens: Tokens) -> torch.Tensor:
-        x: torch.Tensor = self.enter[name](tokens.values) + self.modality[name]
+        # weight 0 does not silence NaN, so what is no evidence is blanked before it enters
+        values = tokens.values.masked_fill(~tokens.real[..., None], 0.0)
+        x: torch.Tensor = self.enter[name](values) + self.modality[name]
         return x + self._where(self.height, tokens.height) + self._where(self.time, tokens.t_s / 10)
 
     @staticmethod

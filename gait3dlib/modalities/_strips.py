@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._base import Batch
 from gait3dlib.types import Tokens
 
@@ -44,11 +45,16 @@ class StripEncoder(nn.Module):
         channels: image channels of a frame.
         dim: size of a token.
         width: channels of the first stage; the last has four times as many.
-        strips: horizontal strips, at most the 16 rows of the last feature map.
+        strips: horizontal strips; divides the 16 rows of the last feature map.
+
+    Raises:
+        ConfigError: ``strips`` does not divide 16.
     """
 
     def __init__(self, channels: int, dim: int, width: int = 24, strips: int = 16) -> None:
         super().__init__()
+        if strips not in (1, 2, 4, 8, 16):
+            raise ConfigError(f"strips: must be 1, 2, 4, 8 or 16, not {strips}")
         self.trunk = nn.Sequential(
             nn.Conv2d(channels, width, 5, 2, 2, bias=False),
             nn.BatchNorm2d(width),

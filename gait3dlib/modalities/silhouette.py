@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from gait3dlib.config import Count
 from gait3dlib.modalities._base import Modality, Sample, seconds
 from gait3dlib.modalities._silhouettes import cut_sides, normalise_silhouettes
 from gait3dlib.modalities._strips import StripEncoder
@@ -15,12 +16,12 @@ class Silhouette(Modality):
 
     Args:
         width: channels of the encoder's first stage.
-        strips: body strips, one token each.
+        strips: body strips, one token each; divides 16.
     """
 
     streams = (STREAM_SPECS["silhouette"],)
 
-    def __init__(self, *, width: int = 24, strips: int = 16) -> None:
+    def __init__(self, *, width: Count = 24, strips: Count = 16) -> None:
         self.width = width
         self.strips = strips
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from gait3dlib.config import Count, Positive
 from gait3dlib.modalities._base import Modality, Sample, seconds
 from gait3dlib.modalities._silhouettes import cut_sides
 from gait3dlib.modalities._skeleton_maps import skeleton_maps
@@ -20,13 +21,13 @@ class SkeletonMap(Modality):
 
     Args:
         width: channels of the encoder's first stage.
-        strips: body strips, one token each.
+        strips: body strips, one token each; divides 16.
         sigma: spread of the Gaussians in pixels of the 128 x 128 canvas.
     """
 
     streams = (STREAM_SPECS["keypoints"],)
 
-    def __init__(self, *, width: int = 24, strips: int = 16, sigma: float = 8.0) -> None:
+    def __init__(self, *, width: Count = 24, strips: Count = 16, sigma: Positive = 8.0) -> None:
         self.width = width
         self.strips = strips
         self.sigma = sigma

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gait3dlib.config import build
+from gait3dlib.config import Count, Natural, NotNegative, build
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import Walk, WalkFolder
 from gait3dlib.data.sampler import PeopleSampler, draw_frames
@@ -71,12 +71,12 @@ def train_encoder(
     modality: dict[str, dict[str, Any] | None],
     data: Path,
     out: Path,
-    dim: int = 128,
-    validation_people: int = 60,
+    dim: Count = 128,
+    validation_people: Count = 60,
     schedule: dict[str, Any] | None = None,
     augment: dict[str, Any] | None = None,
-    attribute_weight: float = 0.1,
-    seed: int = 0,
+    attribute_weight: NotNegative = 0.1,
+    seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
 ) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from gait3dlib.config import build
+from gait3dlib.config import Count, Natural, NotNegative, build
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.data.sampler import PeopleSampler, draw_frames
@@ -73,12 +73,12 @@ def train_fusion(
     data: Path,
     out: Path,
     fusion: dict[str, Any] | None = None,
-    validation_people: int = 60,
-    variants: int = 4,
+    validation_people: Count = 60,
+    variants: Count = 4,
     schedule: dict[str, Any] | None = None,
     augment: dict[str, Any] | None = None,
-    attribute_weight: float = 0.2,
-    seed: int = 0,
+    attribute_weight: NotNegative = 0.2,
+    seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
 ) -> Path:

@@ -10,14 +10,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 import gait3dlib
 from gait3dlib import config
 from gait3dlib._optional import require
+from gait3dlib.config import Count, NotNegative, Positive
 from gait3dlib.errors import WeightsError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -42,14 +44,14 @@ class Schedule:
     def __init__(
         self,
         *,
-        steps: int = 4000,
-        people: int = 16,
-        walks: int = 4,
-        frames: int = 8,
-        lr: float = 2e-3,
-        weight_decay: float = 0.05,
-        validate_every: int = 500,
-        save_seconds: float = 60.0,
+        steps: Count = 4000,
+        people: Annotated[int, Field(ge=2)] = 16,
+        walks: Count = 4,
+        frames: Count = 8,
+        lr: Positive = 2e-3,
+        weight_decay: NotNegative = 0.05,
+        validate_every: Count = 500,
+        save_seconds: NotNegative = 60.0,
         precision: Precision = "bf16-mixed",
     ) -> None:
         self.steps, self.people, self.walks, self.frames = steps, people, walks, frames
