@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from gait3dlib.errors import UnknownComponent, did_you_mean
+from gait3dlib.errors import MissingDependency, UnknownComponent, did_you_mean
 
 # kind -> package that holds one file a component, and entry-point group
 KINDS = {"modality": "gait3dlib.modalities", "sensor": "gait3dlib.sensors"}
@@ -22,30 +22,40 @@ KINDS = {"modality": "gait3dlib.modalities", "sensor": "gait3dlib.sensors"}
 def names(kind: str) -> list[str]:
     """All component names of a kind, sorted: shipped ones and plugins."""
     package = _package(kind)
-    folder = Path(__file__).resolve().parent / package.removeprefix("gait3dlib.")
-    shipped = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    return sorted(shipped | set(_plugins(package)))
+    return sorted(_shipped(package) | set(_plugins(package)))
 
 
 def get(kind: str, name: str) -> Any:
-    """The class of a component.
+    """The class of a component; a plugin cannot take the name of a shipped one.
 
     Raises:
-        UnknownComponent: no component of that kind has that name; the message says the nearest ones.
+        UnknownComponent: no component of that kind has that name, or the plugin of that name is broken.
         MissingDependency: the component's own imports need an extra.
     """
     package = _package(kind)
-    if name not in (known := names(kind)):
-        raise UnknownComponent(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
-    if name in (plugins := _plugins(package)):
+    if name in _shipped(package):
+        return getattr(importlib.import_module(f"{package}.{name}"), class_name(name))
+    if name not in (plugins := _plugins(package)):
+        raise UnknownComponent(f"unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    try:
         return plugins[name].load()
-    module = importlib.import_module(f"{package}.{name}")
-    return getattr(module, class_name(name))
+    except MissingDependency:
+        raise
+    except (ImportError, AttributeError) as error:
+        raise UnknownComponent(
+            f"the plugin {plugins[name].value} for {kind} {name!r} cannot be loaded ({error}); "
+            "install what it needs, or remove it"
+        ) from error
 
 
 def class_name(name: str) -> str:
     """The class that a component file must define: ``skeleton_map`` -> ``SkeletonMap``."""
     return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _shipped(package: str) -> set[str]:
+    folder = Path(__file__).resolve().parent / package.removeprefix("gait3dlib.")
+    return {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
 
 
 @cache

@@ -34,8 +34,10 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1\n")
     (info / "entry_points.txt").write_text("\n".join(lines))
     sys.path.insert(0, str(folder))
+    registry._plugins.cache_clear()  # what is installed is looked up once a process
     yield
     sys.path.remove(str(folder))
+    registry._plugins.cache_clear()
 
 
 def walk(frames: int, seed: int) -> GaitSequence:
