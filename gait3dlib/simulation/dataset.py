@@ -16,8 +16,15 @@ from typing import Any
 
 from gait3dlib.errors import InputError
 from gait3dlib.recording import save
-from gait3dlib.simulation.walker import sample_walker
-from gait3dlib.simulation.world import STREAMS, WORLD_VERSION, View, default_distance_m, observe_views
+from gait3dlib.simulation.walker import frame_count, sample_walker
+from gait3dlib.simulation.world import (
+    STREAMS,
+    WORLD_VERSION,
+    View,
+    check_asked,
+    default_distance_m,
+    observe_views,
+)
 
 MANIFEST = "manifest.json"
 # how sessions and cameras differ; part of the world's version
@@ -66,12 +73,13 @@ def simulate(
         The recordings, by index.
 
     Raises:
-        InputError: a count below one, or the folder holds a data set made with other parameters.
+        InputError: a count below one, what no walk can be, or a folder that holds a data set made with
+            other parameters.
     """
-    if walkers < 1 or sessions < 1 or first < 0 or seed < 0 or not views:
-        raise InputError(
-            "a data set needs at least one walker, one session and one view, and a seed from 0 on"
-        )
+    if walkers < 1 or sessions < 1 or first < 0 or seed < 0:
+        raise InputError("a data set needs at least one walker and one session; first and seed count from 0")
+    check_asked(views, streams, size)
+    frame_count(fps, seconds)
     parameters: dict[str, Any] = {
         "world_version": WORLD_VERSION,
         "seed": seed,
@@ -79,7 +87,7 @@ def simulate(
         "views": [float(v) for v in views],
         "seconds": seconds,
         "fps": fps,
-        "streams": [name for name in STREAMS if name in streams] or list(streams),
+        "streams": [name for name in STREAMS if name in streams],
         "size": size,
     }
     out = Path(out)

@@ -4,6 +4,9 @@ Joint angles come from the style (:mod:`gait3dlib.simulation.posture`). The root
 points of the bearing feet rest on the ground; the amplitude of the hips is solved for the wanted stride.
 What slides still, because two feet on the ground disagree, is taken up by moving each foot and solving
 its leg (two bones, law of cosines) for the new place of the ankle.
+
+Known in world version 1: the toes keep ``CLEARANCE_M`` to the end of the swing, so the knee of the average
+walk peaks at 78 % of the cycle (published: 72 %) and is some 15 degrees too bent in the last tenth of it.
 """
 
 from __future__ import annotations

@@ -83,7 +83,9 @@ def _defects(rng: np.random.Generator, seen: NDArray[np.bool_], soft: F32) -> No
         stop = min(frames, start + int(rng.integers(1, 5)))
         hole = rng.random() < 0.6
         near = np.argwhere(soft[start] > 0.3)
-        centre = near[rng.integers(len(near))] if len(near) else np.array([size // 2, size // 2])
+        if not len(near):
+            continue
+        centre = near[rng.integers(len(near))]
         radii = rng.uniform(0.015, 0.06, 2) * size
         inside = ((rows - centre[0]) / radii[0]) ** 2 + ((columns - centre[1]) / radii[1]) ** 2 < 1.0
         seen[start:stop, inside] = not hole

@@ -97,11 +97,7 @@ class Walker:
         """
         if not 0.5 <= speed <= 1.6:
             raise InputError(f"speed must be 0.5 to 1.6 times the comfortable one, not {speed:g}")
-        frames = round(fps * seconds) if fps > 0 and 0 < seconds <= 3600 else 0
-        if frames < 2:
-            raise InputError(
-                f"{seconds:g} s at {fps:g} frames a second is not a walk; ask for 2 frames or more"
-            )
+        frames = frame_count(fps, seconds)
         rng = self.rng(1, seed)
         style = self.style.vary(rng)
         cycle = walking_cycle(
@@ -120,6 +116,18 @@ class Walker:
 
     def _walk_ratio(self) -> float:
         return norm_walk_ratio(self.shape.age_years, self.shape.gender, self.shape.height_m)
+
+
+def frame_count(fps: float, seconds: float) -> int:
+    """Frames of a walk.
+
+    Raises:
+        InputError: fewer than two, more than an hour, or numbers that are none.
+    """
+    frames = round(fps * seconds) if 0 < fps <= 1000 and 0 < seconds <= 3600 else 0
+    if frames < 2:
+        raise InputError(f"{seconds:g} s at {fps:g} frames a second is not a walk; ask for 2 frames or more")
+    return frames
 
 
 def sample_walker(seed: int, index: int) -> Walker:

@@ -104,30 +104,38 @@ def observe_views(
         InputError: an unknown stream, or a walk that leaves the image.
         MissingDependency: the ``simulation`` extra is not installed.
     """
+    check_asked(views, streams, size)
+    walk = PosedWalk(walker, walker.walk(seed=seed, speed=speed, fps=fps, seconds=seconds))
+    placed = [view if isinstance(view, View) else View(view) for view in views]
+    truth = Truth(
+        walker.labels,
+        {"joints": walk.joints, "style": walk.motion.style.vector(), "phase": walk.motion.phase},
+    )
+    out = []
+    for number, view in enumerate(placed):
+        camera = place_camera(view, seconds)
+        if not walk.inside(camera):
+            raise InputError(
+                f"the walk leaves the image at {view.view_deg:g} degrees; "
+                "ask for a larger distance or a shorter walk"
+            )
+        seen = walk.seen_by(camera, walker.rng(2, seed, number), streams, size)
+        meta = Meta("simulated", session, view.view_deg, MappingProxyType({"speed": f"{speed:.3f}"}))
+        out.append((GaitSequence(seen, walker.subject, meta), truth))
+    return out
+
+
+def check_asked(views: Sequence[float | View], streams: Sequence[str], size: int) -> None:
+    """Refuse what no world can show.
+
+    Raises:
+        InputError: an unknown stream, no stream, no view, or a crop of an unreasonable size.
+    """
     for name in streams:
         if name not in STREAMS:
             raise InputError(f"the simulation has no stream {name!r}{did_you_mean(name, STREAMS)}")
     if not streams or not views or not 8 <= size <= 1024:
         raise InputError("ask for at least one stream and one view, and a crop of 8 to 1024 pixels")
-    motion = walker.walk(seed=seed, speed=speed, fps=fps, seconds=seconds)
-    body = walker.body()
-    vertices, joints = body.pose(motion.rotations, motion.translation)
-    landmarks = body.landmarks(vertices, joints)
-    scenes = [Scene(v, body.faces) for v in vertices]
-    placed = [view if isinstance(view, View) else View(view) for view in views]
-    out = []
-    for number, view in enumerate(placed):
-        camera = place_camera(view, seconds)
-        eye = _Eye(walker, camera, vertices, landmarks, walker.rng(2, seed, number))
-        eye.check_inside(view)
-        seen = eye.streams(scenes, streams, size, motion)
-        meta = Meta("simulated", session, view.view_deg, MappingProxyType({"speed": f"{speed:.3f}"}))
-        truth = Truth(
-            walker.labels,
-            {"joints": joints, "style": motion.style.vector(), "phase": motion.phase},
-        )
-        out.append((GaitSequence(seen, walker.subject, meta), truth))
-    return out
 
 
 def place_camera(view: View, seconds: float) -> Calibration:
@@ -143,65 +151,68 @@ def default_distance_m(seconds: float) -> float:
     return max(5.0, 3.2 * seconds)
 
 
-class _Eye:
-    """One camera on one walk."""
+class PosedWalk:
+    """A walk with its skin posed and ready for rays; any number of cameras may look at it."""
 
-    def __init__(
-        self,
-        walker: Walker,
-        camera: Calibration,
-        vertices: NDArray[np.float32],
-        landmarks: NDArray[np.float32],
-        rng: np.random.Generator,
-    ) -> None:
-        self.walker, self.camera, self.rng = walker, camera, rng
-        corners = project(camera, vertices)
-        self.nearest = float(corners[..., 2].min())
-        self.extents = np.concatenate([corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)], axis=1)
-        self.points = project(camera, landmarks)
+    def __init__(self, walker: Walker, motion: Motion) -> None:
+        body = walker.body()
+        self.motion, self.height_m = motion, walker.shape.height_m
+        self.vertices, self.joints = body.pose(motion.rotations, motion.translation)
+        self.landmarks = body.landmarks(self.vertices, self.joints)
+        self.scenes = [Scene(vertices, body.faces) for vertices in self.vertices]
 
-    def check_inside(self, view: View) -> None:
-        left, top = self.extents[:, :2].min(axis=0)
-        right, bottom = self.extents[:, 2:].max(axis=0)
-        fits = left >= 0 and top >= 0 and right < self.camera.width and bottom < self.camera.height
-        if self.nearest < 0.3 or not fits:
-            raise InputError(
-                f"the walk leaves the image at {view.view_deg:g} degrees; "
-                "ask for a larger distance or a shorter walk"
-            )
+    def extents(self, camera: Calibration) -> NDArray[np.float64]:
+        """Left, top, right and bottom ``[T, 4]`` of the person, in pixels.
 
-    def streams(
-        self, scenes: Sequence[Scene], names: Sequence[str], size: int, motion: Motion
+        Raises:
+            InputError: the walk comes nearer to the camera than 0.3 m, or passes behind it.
+        """
+        corners = project(camera, self.vertices)
+        if corners[..., 2].min() < 0.3:
+            raise InputError("the walk runs into the camera; ask for a larger distance or a shorter walk")
+        return np.concatenate([corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)], axis=1)
+
+    def inside(self, camera: Calibration) -> bool:
+        """Whether the image holds the whole person in all frames."""
+        extents = self.extents(camera)
+        left, top = extents[:, :2].min(axis=0)
+        right, bottom = extents[:, 2:].max(axis=0)
+        return bool(left >= 0 and top >= 0 and right < camera.width and bottom < camera.height)
+
+    def seen_by(
+        self, camera: Calibration, rng: np.random.Generator, names: Sequence[str], size: int
     ) -> dict[str, Stream]:
-        t_ns = np.round(motion.t_s * NS_PER_S).astype(np.int64)
-        boxes = noise.jittered_boxes(self.rng, self.extents)
-        tight = np.concatenate([self.extents[:, :2], self.extents[:, 2:] - self.extents[:, :2]], axis=1)
-        depth = np.stack(
-            [
-                look_in_box(scene, self.camera, box, size, around)
-                for scene, box, around in zip(scenes, boxes.astype(np.float64), tight, strict=True)
-            ]
-        )
+        """The streams that detectors would make of this camera's images; see :func:`observe_views`."""
+        t_ns = np.round(self.motion.t_s * NS_PER_S).astype(np.int64)
+        extents = self.extents(camera)
+        boxes = noise.jittered_boxes(rng, extents)
+        tight = np.concatenate([extents[:, :2], extents[:, 2:] - extents[:, :2]], axis=1)
+        looks = zip(self.scenes, boxes.astype(np.float64), tight, strict=True)
+        depth = np.stack([look_in_box(scene, camera, box, size, around) for scene, box, around in looks])
         # each stream has its own noise, so leaving one out changes nothing in the others
-        silhouette_rng, keypoint_rng, depth_rng = self.rng.spawn(3)
+        silhouette_rng, keypoint_rng, depth_rng = rng.spawn(3)
         out = {}
         if "silhouette" in names or "depth" in names:
             silhouette = noise.noisy_silhouettes(silhouette_rng, depth > 0)
         if "silhouette" in names:
-            out["silhouette"] = Stream(silhouette, t_ns, boxes=boxes, calibration=self.camera)
+            out["silhouette"] = Stream(silhouette, t_ns, boxes=boxes, calibration=camera)
         if "keypoints" in names:
+            points = project(camera, self.landmarks)
+            surface = _sample(depth, boxes, points)
             keypoints = noise.noisy_keypoints(
-                keypoint_rng,
-                self.points,
-                _sample(depth, boxes, self.points),
-                pixels=tight[:, 3],
-                height_m=self.walker.shape.height_m,
+                keypoint_rng, points, surface, pixels=tight[:, 3], height_m=self.height_m
             )
-            out["keypoints"] = Stream(keypoints, t_ns, "px", layout="coco17", calibration=self.camera)
+            _drop_outside(keypoints, camera)
+            out["keypoints"] = Stream(keypoints, t_ns, "px", layout="coco17", calibration=camera)
         if "depth" in names:
             data = noise.noisy_depth(depth_rng, depth, silhouette)
-            out["depth"] = Stream(data, t_ns, "m", boxes=boxes, calibration=self.camera)
+            out["depth"] = Stream(data, t_ns, "m", boxes=boxes, calibration=camera)
         return out
+
+
+def _drop_outside(keypoints: NDArray[np.float32], camera: Calibration) -> None:
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    keypoints[(x < 0) | (y < 0) | (x > camera.width - 1) | (y > camera.height - 1)] = 0.0
 
 
 def _sample(
