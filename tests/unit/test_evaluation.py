@@ -513,6 +513,9 @@ def test_replicates_equal_evaluating_what_was_drawn() -> None:
         mates = np.array(probe)[walks][:, None] == np.array(gallery)
         if (some.mates > 0).any():
             same, other = table[walks][mates], table[walks][~mates]
+            for t, threshold in enumerate(grid, start=1):
+                assert far[r, t] == pytest.approx(np.mean(other >= threshold))
+                assert tar[r, t] == pytest.approx(np.mean(same >= threshold))
             assert verification._equal_error(far[r], tar[r]) == pytest.approx(ev.eer(same, other))
             for f in fars:
                 assert verification._tar_at(far[r], tar[r], f) == pytest.approx(

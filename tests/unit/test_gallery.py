@@ -217,6 +217,23 @@ def test_forgetting_leaves_no_byte(tmp_path: Path, dim: int, second: bool) -> No
             assert traces(path, stored[i + 1], name) == []
 
 
+def test_forgetting_also_wipes_what_others_left(tmp_path: Path) -> None:
+    path, (a, b) = tmp_path / "g.db", unit(2, 1024)
+    with opened(path, 1024) as gallery:
+        gallery.enroll("ada-the-first", a, ["silhouette"])
+        gallery.enroll("bob", b, ["silhouette"])
+    with sqlite3.connect(path) as careless:
+        careless.execute("PRAGMA secure_delete = OFF")
+        careless.execute("DELETE FROM template WHERE subject = 'ada-the-first'")
+    careless.close()
+    assert traces(path, a) != []
+    with opened(path, 1024) as gallery:
+        assert isinstance(gallery, SqliteGallery)
+        assert gallery._file.rows("PRAGMA secure_delete") == [(1,)]
+        gallery.forget("bob")
+        assert traces(path, a, "ada-the-first") == []
+
+
 def test_a_reader_in_the_way_of_forgetting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_file, "BUSY_S", 0.1)
     path, (a, b) = tmp_path / "g.db", unit(2, 1024)
@@ -396,6 +413,17 @@ def enrolled(tmp_path: Path) -> Path:
         gallery.set_calibration(Calibration(0.5, 0.1, 25, ("silhouette",), searches=30))
     assert [f.name for f in tmp_path.iterdir()] == ["g.db"]
     return path
+
+
+def test_a_file_says_which_model_made_it(enrolled: Path, tmp_path: Path) -> None:
+    assert Gallery.model_of(enrolled) == (PRINT, DIM)
+    (tmp_path / "empty.db").touch()
+    for nothing in ("empty.db", "absent.db"):
+        with pytest.raises(GalleryError, match="there is no gallery"):
+            Gallery.model_of(tmp_path / nothing)
+    altered(enrolled, "DELETE FROM meta WHERE key = 'dim'")
+    with pytest.raises(GalleryError, match="which model made it"):
+        Gallery.model_of(enrolled)
 
 
 def altered(path: Path, *statements: str) -> None:
