@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +236,7 @@ def replacing(path: Path) -> Iterator[h5py.File]:
     """A new file that takes the name ``path`` when it is complete and on the disk, and is gone otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w", libver=LIBVER) as file:
+        with writing_to(temporary, "w") as file:
             yield file
             file.flush()
         sync(temporary)
@@ -246,6 +246,31 @@ def replacing(path: Path) -> Iterator[h5py.File]:
         raise RecordingError(f"{path} cannot be written: {reason(error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path, mode: str) -> Iterator[h5py.File]:
+    """An open file that is abandoned when what is done to it fails."""
+    with h5py.File(path, mode, libver=LIBVER) as file:
+        try:
+            yield file
+        except BaseException:
+            abandon(file)
+            raise
+
+
+def abandon(file: h5py.File) -> None:
+    """Close a file that cannot be written; what lies on the disk stays as it is.
+
+    HDF5 ends the process with a segmentation fault when a data set is closed, now or at exit, whose chunks
+    it could not write. So what it still holds goes to the null device.
+    """
+    with suppress(OSError, RuntimeError, ValueError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, file.id.get_vfd_handle())
+        os.close(nowhere)
+    with suppress(OSError, RuntimeError):
+        file.close()
 
 
 def reason(error: Exception) -> str:

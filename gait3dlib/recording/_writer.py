@@ -177,7 +177,7 @@ class RecordingWriter:
         with self._writing():
             self._let_go()
             # groups cannot be made in single-writer mode, so the walks come when the streams are complete
-            with h5py.File(self.part, "r+", libver=_hdf5.LIBVER) as file:
+            with _hdf5.writing_to(self.part, "r+") as file:
                 _walks.write_all(file["walks"], self._walks)
                 file.flush()
             _hdf5.sync(self.part)
@@ -192,7 +192,8 @@ class RecordingWriter:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            self._open = False
+            if self._file:
+                _hdf5.abandon(self._file)
             with suppress(OSError, RuntimeError):
                 self._let_go()
             why = _hdf5.reason(error) + advice.format(part=self.part)

@@ -152,6 +152,7 @@ except RecordingError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, "HDF5 must not end the process"
     *written, said = done.stdout.splitlines()
     assert f"cannot be written: File too large; what was recorded is safe: gait3d recover {path}.part" in said
     assert not path.exists()
