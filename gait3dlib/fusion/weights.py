@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{path}: not a safetensors file ({' '.join(str(error).split())[:120]}); "
             "pickled checkpoints can run code and are never read"
@@ -95,44 +95,49 @@ def save(
         info: what else belongs into the fusion's header: ``trained``, ``impostors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    belongs = {name: _digest(model.encoders[name].state_dict()).hexdigest() for name in model.modalities}
     for name in model.modalities:
         meta = {"kind": "modality", "name": name, "dim": model.fusion.dim, "config": dict(settings[name])}
         meta["trained"] = bool(info.get("trained"))
         write(folder / f"{name}{_SUFFIX}", model.encoders[name].state_dict(), meta)
     tensors = {f"fusion.{k}": v for k, v in model.fusion.state_dict().items()}
     tensors |= {f"heads.{k}": v for k, v in model.heads.state_dict().items()}
-    write(folder / f"{FUSION}{_SUFFIX}", tensors, {"kind": FUSION, "config": dict(fusion), **info})
+    meta = {"kind": FUSION, "config": dict(fusion), **info, "encoders": belongs}
+    write(folder / f"{FUSION}{_SUFFIX}", tensors, meta)
 
 
 def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, Any]]:
     """The model for those modalities from a weights folder, in eval mode, and the fusion's header.
 
     Raises:
-        WeightsError: a file is missing or damaged, or its tensors do not fit its own config.
+        WeightsError: a file is missing or damaged, its tensors do not fit its own config, or it is the
+            encoder of another fusion.
         UnknownComponent: no such modality.
     """
-    settings: dict[str, Any] = {}
-    states = {}
-    made = {}
     for name in modalities:
         registry.get("modality", name)
         if not (folder / f"{name}{_SUFFIX}").is_file() and (have := available(folder)):
             raise WeightsError(f"no weights for {name!r} in {folder}{did_you_mean(name, have)}")
-        states[name], meta = read(folder / f"{name}{_SUFFIX}")
-        settings[name] = meta.get("config", {})
-        made[name] = make_modality(name, settings[name])
-    tensors, info = read(folder / f"{FUSION}{_SUFFIX}")
+    state, info = read(folder / f"{FUSION}{_SUFFIX}")
+    settings: dict[str, Any] = {}
+    for name in modalities:
+        tensors, meta = read(folder / f"{name}{_SUFFIX}")
+        if (meta.get("kind"), meta.get("name")) != ("modality", name):
+            raise WeightsError(f"{folder / name}{_SUFFIX}: holds no weights for {name!r}; was it renamed?")
+        belongs = info.get("encoders")
+        if isinstance(belongs, dict) and belongs.get(name) != _digest(tensors).hexdigest():
+            raise WeightsError(
+                f"{folder}: the fusion was trained with another {name!r} encoder than the one beside it; "
+                "keep the files of one training together"
+            )
+        settings[name] = meta.get("config")
+        state |= {f"encoders.{name}.{k}": v for k, v in tensors.items()}
+    info["modalities"] = settings
     try:
-        model = GaitModel(made, make_fusion(info["config"]))
-        for name in modalities:
-            model.encoders[name].load_state_dict(states[name])
-        model.fusion.load_state_dict(_under(tensors, "fusion."))
-        model.heads.load_state_dict(_under(tensors, "heads."))
-    except (RuntimeError, KeyError, ConfigError) as error:
+        return _filled(settings, info.get("config"), state), info
+    except (RuntimeError, ConfigError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{folder}: the tensors do not fit their own config ({reason})") from error
-    info["modalities"] = settings
-    return model.eval(), info
 
 
 def untrained(
@@ -153,11 +158,8 @@ def available(folder: Path) -> list[str]:
 
 def fingerprint(model: GaitModel) -> str:
     """A digest of all parameters and of what interprets them; galleries are stamped with it."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest = _digest(model.state_dict())
+    digest.update(f"heads:{model.fusion.heads} tasks:{model.fusion.tasks}".encode())
     for name, modality in sorted(model.modalities.items()):
         digest.update(f"{name}:{sorted(vars(modality).items())}".encode())
     return digest.hexdigest()
@@ -168,5 +170,34 @@ def resolved(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return check(registry.get("modality", name), settings, f"modalities.{name}")
 
 
-def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _filled(settings: Mapping[str, Any], fusion: Any, state: Mapping[str, torch.Tensor]) -> GaitModel:
+    """The model of those configs with those tensors, in eval mode."""
+
+    def build_model() -> GaitModel:
+        return GaitModel({n: make_modality(n, given) for n, given in settings.items()}, make_fusion(fusion))
+
+    damaged = sorted(k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all())
+    if damaged:
+        raise ConfigError(f"{damaged[0]} holds NaN or infinity")
+    held = wanted = {k: list(v.shape) for k, v in state.items()}
+    # sketched without memory first: a header could ask for any amount of it
+    try:
+        with torch.device("meta"):
+            wanted = {k: list(v.shape) for k, v in build_model().state_dict().items()}
+    except RuntimeError as error:
+        if "meta" not in str(error):  # else a plugin's network that looks at numbers while it is built
+            raise
+    for name in sorted(wanted.keys() | held.keys()):
+        if wanted.get(name) != held.get(name):
+            raise ConfigError(f"{name} should be {wanted.get(name)} and is {held.get(name)}")
+    model = build_model()
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name}:{tuple(tensor.shape)}:".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest
