@@ -11,7 +11,8 @@
     /walks/N/NAME        the streams of walk N: data, t_ns, offsets, boxes; the same attributes
     /truth/N             only in simulated recordings: arrays by name, attribute labels; load() never reads it
 
-All of it is gzip 1 with shuffle. Colour identifies people to anybody, so it is stored only when asked for.
+Arrays are gzip 1 with shuffle and a checksum (the time stamps of raw streams excepted, which grow), texts are
+of fixed length. Colour identifies people to anybody, so it is stored only when asked for.
 """
 
 from __future__ import annotations

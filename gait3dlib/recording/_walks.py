@@ -75,7 +75,7 @@ def write_table(walks: h5py.Group, sequences: Sequence[GaitSequence]) -> None:
             table[name][index] = value
     if _hdf5.has(walks, "table"):
         del walks["table"]
-    walks.create_dataset("table", data=table).flush()
+    _hdf5.write(walks, "table", table)
 
 
 def check(sequence: GaitSequence) -> None:
