@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.errors import InputError, did_you_mean
-from gait3dlib.recording import _hdf5, _streams, _walks
+from gait3dlib.recording import _files, _hdf5, _streams, _walks
 from gait3dlib.recording._walks import Truth, WalkInfo
 from gait3dlib.types import GaitSequence, Labels, Stream
 
@@ -53,7 +53,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _hdf5.open_file(path)
+        self._file = _files.open_file(path)
         try:
             with _hdf5.guarded(path):
                 self.walks: list[WalkInfo] = _walks.read_table(self._file)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from gait3dlib.errors import Gait3DError, InputError, RecordingError
-from gait3dlib.recording import _hdf5, _streams, _walks
+from gait3dlib.recording import _files, _hdf5, _streams, _walks
 from gait3dlib.types import Calibration, GaitSequence, Stream, StreamSpec
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ def recover(path: str | os.PathLike[str]) -> Path:
         with _hdf5.guarded(source, "cannot be recovered: nothing in it is readable"):
             remains = _survey(damaged)
             about = [_hdf5.attribute(damaged, name) or "" for name in ("clock", "consent_ref")]
-        with _hdf5.replacing(target) as file:
-            _hdf5.write_root(file, *about)
+        with _files.replacing(target) as file:
+            _files.write_root(file, *about)
             new = file.create_group("streams")
             saved = {remain.spec.name: _copy(remain, new) for remain in remains}
             _hdf5.write_text(file, "recovered", json.dumps(saved))
@@ -156,14 +156,14 @@ def _legible_walks(damaged: h5py.File) -> list[GaitSequence]:
 def _unlock(path: Path, is_part: bool) -> None:
     """Let HDF5 open a file whose writer is dead."""
     try:
-        descriptor = _hdf5.lock(path, alone=True)
+        descriptor = _files.lock(path, alone=True)
     except BlockingIOError:
         raise InputError(f"{path} is still being written; stop the recording first") from None
     if descriptor is not None:
         os.close(descriptor)
     with path.open("rb+") as file:
         head = bytearray(file.read(48))
-        if head[:8] != _hdf5.SIGNATURE or len(head) < 48:
+        if head[:8] != _files.SIGNATURE or len(head) < 48:
             raise RecordingError(f"{path} ended before anything was recorded; there is nothing to recover")
         if head[8] != 3 or (not head[11] and not is_part):
             raise InputError(f"{path} is finished; there is nothing to recover")

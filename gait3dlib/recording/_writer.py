@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.errors import InputError, RecordingError, did_you_mean
-from gait3dlib.recording import _hdf5, _streams, _walks
+from gait3dlib.recording import _files, _streams, _walks
 from gait3dlib.recording._walks import Truth
 from gait3dlib.types import Calibration, GaitSequence, StreamSpec
 
@@ -49,8 +49,8 @@ def save(
         _walks.refuse_color(sequence.streams, store_color)
         _walks.check(sequence)
     path = Path(path)
-    with _hdf5.replacing(path) as file:
-        _hdf5.write_root(file, clock="own", consent_ref=consent_ref)
+    with _files.replacing(path) as file:
+        _files.write_root(file, clock="own", consent_ref=consent_ref)
         _walks.write_all(file.create_group("walks"), sequences)
         for index, truth in enumerate(truths or ()):
             if truth is not None:
@@ -106,7 +106,7 @@ class RecordingWriter:
             raise InputError(f"{self.part} was left by a crash; save it with: gait3d recover {self.part}")
         self._file: Any = None
         with self._writing(""):
-            self._file = h5py.File(self.part, "x", libver=_hdf5.LIBVER)
+            self._file = h5py.File(self.part, "x", libver=_files.LIBVER)
         try:
             self._channels = self._create(specs, calibration or {}, clock, consent_ref)
         except BaseException:
@@ -118,7 +118,7 @@ class RecordingWriter:
         self, specs: Mapping[str, StreamSpec], calibration: Mapping[str, Calibration], *root: str
     ) -> dict[str, _Channel]:
         with self._writing(""):
-            _hdf5.write_root(self._file, *root)
+            _files.write_root(self._file, *root)
             _walks.write_table(self._file.create_group("walks"), [])
             group = self._file.create_group("streams")
             channels = {
@@ -126,7 +126,7 @@ class RecordingWriter:
                 for name, spec in specs.items()
             }
             self._file.swmr_mode = True
-            self._lock = _hdf5.lock(self.part)
+            self._lock = _files.lock(self.part)
         self._open = True
         return channels
 
@@ -177,10 +177,10 @@ class RecordingWriter:
         with self._writing():
             self._let_go()
             # groups cannot be made in single-writer mode, so the walks come when the streams are complete
-            with _hdf5.writing_to(self.part, "r+") as file:
+            with _files.writing_to(self.part, "r+") as file:
                 _walks.write_all(file["walks"], self._walks)
                 file.flush()
-            _hdf5.sync(self.part)
+            _files.sync(self.part)
             if self.path.exists():
                 raise InputError(f"{self.path} was made meanwhile; this recording is {self.part}, rename it")
             os.replace(self.part, self.path)
@@ -193,10 +193,10 @@ class RecordingWriter:
             yield
         except (OSError, RuntimeError) as error:
             if self._file:
-                _hdf5.abandon(self._file)
+                _files.abandon(self._file)
             with suppress(OSError, RuntimeError):
                 self._let_go()
-            why = _hdf5.reason(error) + advice.format(part=self.part)
+            why = _files.reason(error) + advice.format(part=self.part)
             raise RecordingError(f"{self.path} cannot be written: {why}") from None
 
     def _let_go(self) -> None:
