@@ -141,12 +141,12 @@ def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, 
 
 
 def untrained(
-    modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any] | None = None
+    modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any] | None = None, seed: int = 0
 ) -> GaitModel:
-    """A model with fresh weights, the same for the same settings; in eval mode."""
+    """A model with fresh weights, the same for the same settings and seed; in eval mode."""
     fusion = {"modalities": sorted(modalities), **(fusion or {})}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         made = {name: make_modality(name, given) for name, given in sorted(modalities.items())}
         return GaitModel(made, make_fusion(fusion)).eval()
 

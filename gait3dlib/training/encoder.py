@@ -22,7 +22,7 @@ from gait3dlib.fusion.losses import batch_all_triplet, masked_bce, smoothed_cosi
 from gait3dlib.modalities import Batch, Sample
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Report, Schedule
-from gait3dlib.training.validation import cross_view_rank1
+from gait3dlib.training.validation import cross_view_rank1, held_out
 from gait3dlib.types import Tokens
 
 
@@ -160,16 +160,16 @@ class Split:
                 report(f"prepared {done}/{todo} recordings for {name}")
 
         samples = folder.prepare(name, dict(settings), progress=progress)
-        held_out = set(folder.subjects[len(folder.subjects) - validation_people :])
+        outside = held_out(folder.subjects, validation_people)
         both = [(w, s) for w, s in zip(folder.walks, samples, strict=True) if s is not None]
         if not both:
             raise InputError(f"{folder.root}: no walk has a stream that {name!r} can read")
-        train = [(w, s) for w, s in both if w.subject not in held_out]
-        validation = [(w, s) for w, s in both if w.subject in held_out]
+        train = [(w, s) for w, s in both if w.subject not in outside]
+        validation = [(w, s) for w, s in both if w.subject in outside]
+        if not validation:
+            raise InputError(f"{folder.root}: none of the {validation_people} people held out has {name!r}")
         self.train: list[Walk] = [w for w, _ in train]
         self.train_samples: list[Sample] = [s for _, s in train]
         self.validation: list[Walk] = [w for w, _ in validation]
         self.validation_samples: list[Sample] = [s for _, s in validation]
-        report(
-            f"{len(self.train)} walks to train on, {len(self.validation)} of {len(held_out)} others beside"
-        )
+        report(f"{len(self.train)} walks to train on, {len(self.validation)} of {len(outside)} others beside")

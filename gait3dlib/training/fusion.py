@@ -17,7 +17,7 @@ from gait3dlib.config import Count, Natural, NotNegative, build
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.data.sampler import PeopleSampler, draw_frames
-from gait3dlib.data.tokens import encode_walks, fuse_walks
+from gait3dlib.data.tokens import encode_batch, encode_walks, fuse_walks, join_tokens
 from gait3dlib.errors import InputError
 from gait3dlib.evaluation.impostors import impostor_tail, subsets
 from gait3dlib.fusion import weights
@@ -28,10 +28,10 @@ from gait3dlib.fusion.losses import (
     smoothed_cosine_cross_entropy,
 )
 from gait3dlib.fusion.model import GaitModel, Regression
-from gait3dlib.modalities import Batch, Modality, Sample
+from gait3dlib.modalities import Modality, Sample
 from gait3dlib.training.labels import Targets
 from gait3dlib.training.loop import Loop, Report, Schedule
-from gait3dlib.training.validation import cross_view_rank1
+from gait3dlib.training.validation import cross_view_rank1, held_out
 from gait3dlib.types import Tokens
 
 
@@ -113,29 +113,38 @@ def train_fusion(
         "attribute_weight": attribute_weight,
         "seed": seed,
     }
-    loop = Loop(out, plan, seed, resolved, report)
-    model = weights.untrained(settings, shape)
+    model = weights.untrained(settings, shape, seed)
     for name, (tensors, _) in states.items():
         model.encoders[name].load_state_dict(tensors)
+    loop = Loop(out, plan, seed, resolved, report)
     folder = WalkFolder(data)
-    held_out = set(folder.subjects[len(folder.subjects) - validation_people :])
-    rows = np.array([w.subject in held_out for w in folder.walks])
-    train = [w for w in folder.walks if w.subject not in held_out]
-    validation = [w for w in folder.walks if w.subject in held_out]
-    cache, check = _cache_tokens(model, folder, rows, variants, plan.frames, jitter, seed, report)
+    outside = held_out(folder.subjects, validation_people)
+    samples = {name: folder.prepare(name, dict(settings[name])) for name in model.modalities}
+    # walks in which nothing can be read teach nothing
+    usable = [i for i in range(len(folder)) if any(s[i] is not None for s in samples.values())]
+    inside = [i for i in usable if folder.walks[i].subject not in outside]
+    others = [i for i in usable if folder.walks[i].subject in outside]
+    train, validation = [folder.walks[i] for i in inside], [folder.walks[i] for i in others]
+    cache, check = {}, {}
+    for name, modality in model.modalities.items():
+        encoder = model.encoders[name]
+        check[name] = encode_walks(encoder, modality, [samples[name][i] for i in others])
+        rows = [samples[name][i] for i in inside]
+        cache[name] = _cache_tokens(encoder, modality, rows, variants, plan.frames, jitter, seed, report)
     targets = Targets(train)
     for task, (mean, sd) in targets.scale.items():
         head = dict(model.heads.items()).get(task)
         if isinstance(head, Regression):
             head.rescale(mean, sd)
     sampler = PeopleSampler([w.subject for w in train], people=plan.people, walks=plan.walks, seed=seed)
+    torch.manual_seed(seed)
     module = FusionAndHeads(model, len(targets.people))
 
     def loss_of(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
         chosen = sampler.batch(step)
         rng = np.random.default_rng([seed, 3, step])
         variant = rng.integers(variants, size=len(chosen))
-        answers = network({n: c.batch(chosen, variant) for n, c in cache.items()})
+        answers = network({n: c.batch(chosen, variant, loop.fabric.device) for n, c in cache.items()})
         wanted = targets.of(chosen, answers["embedding"].device)
         losses = {
             "triplet": batch_all_triplet(answers["embedding"], wanted.person),
@@ -159,7 +168,7 @@ def train_fusion(
         return rank1
 
     loop.run(module, loss_of, validate, resume=resume)
-    whole = module.whole().eval()
+    whole = module.whole().cpu().eval()
     people = [w.subject for w in validation]
     tails = {
         "+".join(names): impostor_tail(
@@ -176,44 +185,43 @@ def train_fusion(
 
 
 class TokenCache:
-    """Tokens of every walk for a modality: float16 ``[variants, walks, n, dim]``, and where they are real."""
+    """The tokens of every walk for a modality, in several augmented variants.
 
-    def __init__(self, values: torch.Tensor, real: torch.Tensor, height: torch.Tensor) -> None:
-        self.values, self.real, self.height = values, real, height
+    values float16 ``[variants, walks, n, dim]``, real and t_s ``[variants, walks, n]``, height ``[n]``.
+    """
 
-    def batch(self, rows: NDArray[np.int64], variant: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
+    def __init__(self, variants: Sequence[Tokens]) -> None:
+        self.values = torch.stack([tokens.values.half() for tokens in variants])
+        self.real = torch.stack([tokens.real for tokens in variants])
+        self.t_s = torch.stack([tokens.t_s for tokens in variants])
+        self.height = variants[0].height
+
+    def batch(
+        self, rows: NDArray[np.int64], variant: NDArray[np.int64], device: torch.device | str
+    ) -> tuple[torch.Tensor, ...]:
         """The tokens of some walks, one variant each: the fields of :class:`Tokens`."""
-        values = self.values[torch.from_numpy(variant), torch.from_numpy(rows)].float()
-        real = self.real[torch.from_numpy(rows)][:, None].expand(values.shape[:2])
-        return values, real, self.height, torch.full(real.shape, torch.nan)
+        place = torch.from_numpy(variant), torch.from_numpy(rows)
+        fields = (self.values[place].float(), self.real[place], self.height, self.t_s[place])
+        return tuple(field.to(device) for field in fields)
 
 
 def _cache_tokens(
-    model: GaitModel,
-    folder: WalkFolder,
-    held_out: NDArray[np.bool_],
+    encoder: nn.Module,
+    modality: Modality,
+    samples: Sequence[Sample | None],
     variants: int,
     frames: int,
     jitter: Augment,
     seed: int,
     report: Report,
-) -> tuple[dict[str, TokenCache], dict[str, Tokens]]:
-    """Augmented tokens of the training walks, plain tokens of all frames of the held-out walks."""
-    cache, check = {}, {}
-    for name, modality in model.modalities.items():
-        samples = folder.prepare(name, dict(vars(modality)))
-        train = [s for s, out in zip(samples, held_out, strict=True) if not out]
-        others = [s for s, out in zip(samples, held_out, strict=True) if out]
-        sets = []
-        for variant in range(variants):
-            report(f"encoding {len(train)} walks with {name}, variant {variant + 1} of {variants}")
-            sets.append(
-                _encode_variant(model.encoders[name], modality, train, frames, jitter, [seed, variant])
-            )
-        check[name] = encode_walks(model.encoders[name], modality, others)
-        present = torch.tensor([s is not None for s in train])
-        cache[name] = TokenCache(torch.stack(sets), present, check[name].height)
-    return cache, check
+) -> TokenCache:
+    """Tokens of the training walks, drawn and augmented anew for each variant."""
+    sets = []
+    for variant in range(variants):
+        name = type(modality).__name__
+        report(f"encoding {len(samples)} walks with {name}, variant {variant + 1} of {variants}")
+        sets.append(_encode_variant(encoder, modality, samples, frames, jitter, [seed, variant]))
+    return TokenCache(sets)
 
 
 def _encode_variant(
@@ -223,15 +231,12 @@ def _encode_variant(
     frames: int,
     jitter: Augment,
     seed: list[int],
-) -> torch.Tensor:
+) -> Tokens:
     rng = np.random.default_rng([*seed, 4])
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    rows = []
+    parts = []
     for start in range(0, len(samples), 64):
         count = int(rng.integers(frames, 3 * frames))
         drawn = [s and draw_frames(s, count, rng) for s in samples[start : start + 64]]
-        batch = modality.collate(drawn)
-        batch = Batch(jitter(batch.frames, generator), batch.lengths, batch.t_s)
-        with torch.inference_mode():
-            rows.append(encoder.eval()(batch).values.half())
-    return torch.cat(rows)
+        parts.append(encode_batch(encoder.eval(), modality, drawn, samples, lambda x: jitter(x, generator)))
+    return join_tokens(parts)

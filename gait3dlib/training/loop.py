@@ -78,6 +78,7 @@ class Loop:
         self.fabric = fabric.Fabric(accelerator="auto", devices="auto", precision=schedule.precision)
         self.fabric.launch()
         self.writer = _tensorboard(out)
+        self.validation: dict[str, float] = {}  # the latest
 
     def run(
         self,
@@ -93,6 +94,7 @@ class Loop:
         optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         start = self._restore(module, optimiser, rate) if resume else 0
+        self._forget_after(start)
         wrapped, optimiser = self.fabric.setup(module, optimiser)
         saved = shown = time.monotonic()
         counted = start
@@ -114,7 +116,8 @@ class Loop:
                 shown, counted = now, step + 1
             if (step + 1) % schedule.validate_every == 0 or step + 1 == schedule.steps:
                 module.eval()
-                self.log(step + 1, validate(module))
+                self.validation = validate(module)
+                self.log(step + 1, self.validation)
                 shown, counted = time.monotonic(), step + 1
             if now - saved > schedule.save_seconds:
                 self._save(module, optimiser, rate, step + 1)
@@ -137,6 +140,18 @@ class Loop:
         if self.writer is not None:
             for name, value in row.items():
                 self.writer.add_scalar(name, value, step)
+
+    def _forget_after(self, step: int) -> None:
+        """Take out of the CSV what was logged after a step, by a run that is now done again."""
+        path = self.out / "metrics.csv"
+        if not path.exists():
+            return
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row[:1] == ["step"] or (row and int(row[0]) <= step)]
+        path.unlink()
+        if step:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(rows)
 
     def _rate(self, step: int) -> float:
         warm = max(1, self.schedule.steps // 20)
@@ -161,7 +176,7 @@ class Loop:
         if not path.exists():
             return 0
         try:
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             module.load_state_dict(state["module"])
             optimiser.load_state_dict(state["optimiser"])
         except Exception as error:

@@ -1,0 +1,61 @@
+"""The card of freshly trained weights; ``gait3d evaluate`` figures are added when a set is released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gait3dlib import cards
+from gait3dlib.training.loop import environment
+
+LICENCE = "Apache-2.0"
+LIMITS = [
+    "trained on simulated walkers in tight skin: on people, in clothes and shoes, nothing was measured",
+    "one person in view, nobody and nothing in front of them",
+    "age is hardly visible in adults; its spread is wide and must be shown with it",
+    "errors of outlines and keypoints are set by hand in the simulation; a detector's may differ",
+]
+MUST_NOT = [
+    "recognising people who did not agree to it",
+    "surveillance, law enforcement, border control, and any decision about a person that no human checks",
+    "guessing age, weight or gender to treat somebody differently",
+]
+
+
+def write_card(
+    weights: Path,
+    *,
+    task: str,
+    data: list[str],
+    people: int,
+    metrics: Mapping[str, cards.Metric | dict[str, cards.Metric]],
+    config: str,
+    commit: str | None = None,
+) -> Path:
+    """Write the card beside a weights file.
+
+    Args:
+        weights: the ``.safetensors`` file.
+        task: what goes in and what comes out.
+        data: names of data cards.
+        people: how many people it was trained on.
+        metrics: measured figures.
+        config: the config it was trained from.
+        commit: of the code; None = the checkout's.
+    """
+    card = cards.ModelCard(
+        name=weights.stem,
+        licence=LICENCE,
+        people=people,
+        limits=LIMITS,
+        must_not_be_used_for=MUST_NOT,
+        task=task,
+        data=data,
+        metrics=dict(metrics),
+        config=config,
+        commit=commit or str(environment(0)["git"]) or "not in a checkout",
+        fingerprint=cards.fingerprint(weights),
+    )
+    path = weights.with_suffix(".md")
+    cards.write(path, card, f"# {weights.stem.replace('_', ' ').capitalize()}\n\n{task}\n")
+    return path
