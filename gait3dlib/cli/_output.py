@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import typer
@@ -39,7 +38,8 @@ def ends_well(verb: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except KeyboardInterrupt:
-            _end("stopped", STOPPED)
+            note("stopped")
+            raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
             # whoever read our output is gone; a flush at exit must not complain about it again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -182,13 +182,3 @@ def waiting(what: str) -> Iterator[Callable[[str], None]]:
 def read_names(text: str | None) -> list[str]:
     """``a,b`` as a list of names."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def readable(path: Path) -> Path:
-    """A file or folder that is there.
-
-    Raises:
-        FileNotFoundError: it is not.
-    """
-    path.stat()
-    return path

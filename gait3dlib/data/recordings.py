@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gait3dlib import registry
+from gait3dlib._processes import starting_workers
 from gait3dlib.config import build
 from gait3dlib.errors import InputError
 from gait3dlib.modalities import Sample
@@ -142,4 +143,10 @@ def _map(function: Callable[[Any], None], tasks: Sequence[Any], jobs: int | None
         return
     # spawn: forking a process that runs torch's threads can hang
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, tasks, chunksize=2)
+        try:
+            with starting_workers():
+                done = pool.map(function, tasks, chunksize=2)
+            yield from done
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gait3dlib._processes import starting_workers
 from gait3dlib.recording import save
 from gait3dlib.simulation import Walker, observe, sample_walker
 
@@ -74,8 +75,9 @@ def film(shots: Sequence[Shot], jobs: int | None) -> Iterator[Shot]:
         return
     # spawned, because embree and BLAS keep threads that a fork would lose
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(_shoot, shot) for shot in shots]
         try:
+            with starting_workers():
+                waiting = [pool.submit(_shoot, shot) for shot in shots]
             for shot, future in zip(shots, waiting, strict=True):
                 future.result()
                 yield shot

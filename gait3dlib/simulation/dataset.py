@@ -10,10 +10,10 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gait3dlib._processes import starting_workers
 from gait3dlib.errors import InputError
 from gait3dlib.recording import save
 from gait3dlib.simulation.walker import frame_count, sample_walker
@@ -134,31 +134,15 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
     # spawned, because embree and BLAS keep threads that a fork would lose
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        with _one_thread_each():
-            waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
         try:
+            with starting_workers():
+                waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
             for future in as_completed(waiting):
                 future.result()
                 yield waiting[future]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Children started meanwhile use one BLAS thread: there is a process a core already."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _make(out: Path, parameters: dict[str, Any], index: int) -> None:

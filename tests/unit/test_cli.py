@@ -550,7 +550,7 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int
 def test_every_end_is_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ended(KeyboardInterrupt(), capsys) == (130, "Error: stopped\n")
+    assert ended(KeyboardInterrupt(), capsys) == (130, "stopped\n")
     assert ended(OSError(28, "No space left on device", "x.h5"), capsys) == (
         1,
         "Error: x.h5: No space left on device\n",
