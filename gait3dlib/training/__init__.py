@@ -34,13 +34,20 @@ def train(
 
 
 def check_config(values: dict[str, Any]) -> tuple[Callable[..., Path], dict[str, Any]]:
-    """The recipe a config names, and its checked keywords."""
+    """The recipe a config names, and its checked keywords, sections included.
+
+    Raises:
+        ConfigError: unknown keys, wrong types, or what belongs on the command line.
+    """
     values = dict(values)
     name = values.pop("recipe", None)
     if name not in RECIPES:
         raise ConfigError(f"recipe: {name!r} is not a recipe{did_you_mean(str(name), RECIPES)}")
     recipe = RECIPES[name]
+    for key in ("out", "resume", "report"):
+        if key in values:
+            raise ConfigError(f"{key}: belongs to a run, not to its config; give it as gait3d train --{key}")
     checked = config.check(recipe, {**values, "out": Path("unset")}, "")
     for key in ("out", "resume", "report"):
-        checked.pop(key, None)
+        checked.pop(key)
     return recipe, checked

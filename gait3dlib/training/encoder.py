@@ -20,6 +20,7 @@ from gait3dlib.errors import ConfigError, InputError
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.losses import batch_all_triplet, masked_bce, smoothed_cosine_cross_entropy
 from gait3dlib.modalities import Batch, Sample
+from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Report, Schedule
 from gait3dlib.training.validation import cross_view_rank1, held_out
@@ -72,6 +73,7 @@ def train_encoder(
     data: Path,
     out: Path,
     dim: Count = 128,
+    data_cards: list[str] | None = None,
     validation_people: Count = 60,
     schedule: dict[str, Any] | None = None,
     augment: dict[str, Any] | None = None,
@@ -86,6 +88,7 @@ def train_encoder(
         modality: one name with its settings, such as ``{"silhouette": {"width": 24}}``.
         data: folder of recordings; the last ``validation_people`` subjects (sorted) are kept out of training.
         out: run folder.
+        data_cards: names of the cards of the data, for the card of the weights.
         dim: token size; the fusion must have the same.
         attribute_weight: weight of age, BMI and gender beside identity.
     """
@@ -99,6 +102,7 @@ def train_encoder(
         "recipe": "encoder",
         "modality": {name: settings},
         "data": str(data),
+        "data_cards": data_cards,
         "dim": dim,
         "validation_people": validation_people,
         "schedule": vars(plan),
@@ -141,6 +145,14 @@ def train_encoder(
     path = out / f"{name}.safetensors"
     meta = {"kind": "modality", "name": name, "dim": dim, "config": settings, "trained": True}
     weights.write(path, module.encoder.state_dict(), meta)
+    write_card(
+        path,
+        task=f"The streams of the {name} modality of one walk to tokens, which the fusion reads.",
+        data=data_cards or ["not stated"],
+        people=len(targets.people),
+        metrics={"validation people": validation_people, **loop.validation},
+        config=str(out / "config.yaml"),
+    )
     return path
 
 

@@ -29,6 +29,7 @@ from gait3dlib.fusion.losses import (
 )
 from gait3dlib.fusion.model import GaitModel, Regression
 from gait3dlib.modalities import Modality, Sample
+from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets
 from gait3dlib.training.loop import Loop, Report, Schedule
 from gait3dlib.training.validation import cross_view_rank1, held_out
@@ -73,6 +74,7 @@ def train_fusion(
     data: Path,
     out: Path,
     fusion: dict[str, Any] | None = None,
+    data_cards: list[str] | None = None,
     validation_people: Count = 60,
     variants: Count = 4,
     schedule: dict[str, Any] | None = None,
@@ -89,6 +91,7 @@ def train_fusion(
         modalities: which to fuse.
         data: folder of recordings; the last ``validation_people`` subjects are kept out of training, and the
             default thresholds come from them.
+        data_cards: names of the cards of the data, for the card of the weights.
         variants: how many augmented token sets of every walk are cached.
         attribute_weight: weight of age, BMI and gender beside identity.
     """
@@ -105,6 +108,7 @@ def train_fusion(
         "encoders": str(encoders),
         "modalities": sorted(modalities),
         "data": str(data),
+        "data_cards": data_cards,
         "fusion": shape,
         "validation_people": validation_people,
         "variants": variants,
@@ -181,6 +185,14 @@ def train_fusion(
     weights.save(target, whole, settings=settings, fusion=shape, info=info)
     for name in modalities:  # byte for byte the encoder that was trained: its card speaks of that file
         shutil.copyfile(encoders / f"{name}.safetensors", target / f"{name}.safetensors")
+    write_card(
+        target / f"{weights.FUSION}.safetensors",
+        task=f"Tokens of {' and '.join(sorted(modalities))} to identity, age, body-mass index and gender.",
+        data=data_cards or ["not stated"],
+        people=len(targets.people),
+        metrics={"validation people": validation_people, **loop.validation},
+        config=str(out / "config.yaml"),
+    )
     return target
 
 

@@ -1,0 +1,86 @@
+"""Make a trained weights folder the default one: copy the files, write a card with measured figures beside each.
+
+    python tools/release_weights.py runs/fusion/weights --report report.json --commit HASH
+
+``report.json`` is what ``gait3d evaluate --json`` printed for these weights on people never trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gait3dlib import _resources
+from gait3dlib.cards import Metric
+from gait3dlib.fusion.weights import FUSION, available, read
+from gait3dlib.protocols import BASELINE
+from gait3dlib.training.card import write_card
+
+DATA = ["simulated_walkers"]
+
+
+def main() -> None:
+    """Copy and describe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--commit", required=True)
+    options = parser.parse_args()
+    report = json.loads(options.report.read_text())
+    target = _resources.weights_folder()
+    names = available(options.folder)
+    _, info = read(options.folder / f"{FUSION}.safetensors")
+    for name in [*names, FUSION]:
+        file = target / f"{name}.safetensors"
+        shutil.copyfile(options.folder / file.name, file)
+        row = " + ".join(names) if name == FUSION else name
+        write_card(
+            file,
+            task=_task(name, names),
+            data=DATA,
+            people=int(info["people"]),
+            metrics=_metrics(report, row),
+            config=f"configs/{name}.yaml",
+            commit=options.commit,
+        )
+
+
+def _task(name: str, names: list[str]) -> str:
+    if name == FUSION:
+        return f"Tokens of {' and '.join(names)} to an identity embedding, age, body-mass index and gender."
+    return f"The {name} stream of one walk to tokens of body strips, which the fusion reads."
+
+
+def _metrics(report: dict[str, Any], row: str) -> dict[str, Metric | dict[str, Metric]]:
+    found = report["identification"][row]
+    metrics: dict[str, Metric | dict[str, Metric]] = {
+        "test people, none trained on": report["people"],
+        "probes": found["probes"],
+        "view difference": f"at least {report['protocol']['min_degrees']:g} degrees",
+        "rank-1": _measure(found["rank"]["1"]),
+        "rank-1 by chance": round(found["chance"], 4),
+        "mAP": _measure(found["mean_ap"]),
+        "EER": _measure(found["eer"]),
+    }
+    if BASELINE in report["identification"]:
+        metrics["rank-1 of the gait energy image"] = _measure(report["identification"][BASELINE]["rank"]["1"])
+    for task, rows in report["attributes"].items():
+        metrics[task] = {
+            key: _measure(value)
+            for key, value in rows[row].items()
+            if key in ("mae", "baseline_mae", "auc", "coverage")
+        }
+    return metrics
+
+
+def _measure(measure: dict[str, Any]) -> list[float]:
+    """Value, and both ends of its 95 % interval."""
+    ends = [measure.get("low"), measure.get("high")]
+    return [round(float(v), 4) for v in (measure["value"], *ends) if v is not None]
+
+
+if __name__ == "__main__":
+    main()
