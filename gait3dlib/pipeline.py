@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from gait3dlib import _resources
 from gait3dlib._optional import require
-from gait3dlib.errors import ConfigError, GalleryError, InputError, UntrainedError
+from gait3dlib.errors import ConfigError, GalleryError, InputError, NoEvidence, UntrainedError
 from gait3dlib.evaluation import threshold_at_fpir
 from gait3dlib.evaluation.impostors import threshold_for
 from gait3dlib.gallery import Calibration, Gallery
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gait3dlib.fusion.model import GaitModel
 
 DEFAULT_FPIR = 0.01
+log = logging.getLogger(__name__)
 
 
 class Pipeline:
@@ -44,6 +46,7 @@ class Pipeline:
         device: "cpu", "cuda", or "auto".
 
     Raises:
+        ConfigError: no modality is named, or the device cannot be used.
         UnknownComponent: no such modality; says "did you mean".
         WeightsError: weights are missing, damaged or do not fit.
         GalleryMismatch: the gallery was made by another model.
@@ -58,11 +61,9 @@ class Pipeline:
     ) -> None:
         if isinstance(modalities, str) or not modalities:
             raise ConfigError("modalities must be a list of names, such as ['silhouette', 'skeleton_map']")
-        torch = require("torch")
+        self.device = _usable(device)
         from gait3dlib.fusion import weights as stored
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         names = sorted(set(modalities))
         self._info: dict[str, Any]
         if weights is None:
@@ -71,8 +72,7 @@ class Pipeline:
         else:
             folder = _resources.weights_folder() if weights == "default" else Path(weights)
             self._model, self._info = stored.load(folder, names)
-        self._model.to(device)
-        self.device = device
+        self._model.to(self.device)
         self.modalities = tuple(names)
         self.fingerprint = stored.fingerprint(self._model)
         fusion = self._model.fusion
@@ -163,7 +163,7 @@ class Pipeline:
             candidates=candidates,
             weights=self._weights(outputs, evidence),
             streams=evidence.streams,
-            track=int(track) if track is not None and track.isdigit() else None,
+            track=int(track) if track is not None and track.isdecimal() else None,
             start_ns=seq.start_ns,
             stop_ns=seq.start_ns + round(seq.duration_s * 1e9),
             **_attributes(outputs),
@@ -172,19 +172,47 @@ class Pipeline:
     def recognize(self, source: Source) -> Iterator[Recognition]:
         """One :class:`Recognition` a walk, as walks end: from a video, a recording, or a live sensor.
 
+        A walk without evidence is passed over with a warning in the log, and raised only if there was no
+        other one.
+
         Raises:
+            UntrainedError: the weights were never trained; raised at once, the others while iterating.
+            GalleryError: nobody is enrolled.
             NoWalkFound: the source ended and nobody had walked in it.
+            NoEvidence: no walk has a stream that a chosen modality can read.
         """
         self._needs_training("recognize")
+        return self._recognitions(source)
+
+    def _recognitions(self, source: Source) -> Iterator[Recognition]:
+        named, refused = 0, None
         for seq in walks_of(source):
-            yield self.identify(seq)
+            try:
+                answer = self.identify(seq)
+            except NoEvidence as error:
+                log.warning("a walk is passed over: %s", error)
+                refused = error
+                continue
+            named += 1
+            yield answer
+        if refused is not None and not named:
+            raise refused
 
     def verify(self, seq_a: GaitSequence, seq_b: GaitSequence) -> Verification:
-        """Whether two walks are of one person, at the threshold of a gallery of one."""
+        """Whether two walks are of one person, at the threshold of a gallery of one.
+
+        Raises:
+            UntrainedError: the weights were never trained.
+            NoEvidence: a walk has no stream that a chosen modality can read, or the two share no modality.
+        """
         self._needs_training("verify")
         (a, _, evidence_a), (b, _, evidence_b) = self._answer(seq_a), self._answer(seq_b)
-        score = float(_flat(a) @ _flat(b))
-        threshold = self._default_threshold(sorted(set(evidence_a.names) & set(evidence_b.names)), 1)
+        shared = sorted(set(evidence_a.names) & set(evidence_b.names))
+        if not shared:
+            have = " and the other ".join(" and ".join(e.names) for e in (evidence_a, evidence_b))
+            raise NoEvidence(f"the walks share no modality, one has {have}; compare walks that share one")
+        score = min(float(_flat(a) @ _flat(b)), 1.0)
+        threshold = self._default_threshold(shared, 1)
         return Verification(score >= threshold, score, threshold, calibrated=False)
 
     def forget(self, subject: str) -> int:
@@ -209,10 +237,14 @@ class Pipeline:
 
         Every walk is searched for among the templates of everybody else; the threshold is the smallest score
         that at most a share ``fpir`` of such searches reach (a conservative order statistic). Walks without
-        a subject count as strangers.
+        a subject count as strangers. Walks of different modalities get thresholds of their own.
+
+        Returns:
+            The threshold; the highest, where there are several.
 
         Raises:
-            InputError: fewer than ``1 / fpir`` walks, so the rate cannot be resolved.
+            UntrainedError: the weights were never trained.
+            InputError: fewer than ``1 / fpir`` walks, so the rate cannot be resolved; nothing is set then.
             GalleryError: nobody is enrolled.
         """
         self._needs_training("calibrate")
@@ -228,13 +260,12 @@ class Pipeline:
             raise InputError(
                 "no walk could be compared with somebody else's template; give walks of other people"
             )
-        threshold = 1.0
-        for names, scores in tops.items():
-            threshold = threshold_at_fpir(scores, fpir)
-            self.gallery.set_calibration(
-                Calibration(threshold, fpir, len(self.gallery), names, searches=len(scores))
-            )
-        return threshold
+        thresholds = {names: threshold_at_fpir(scores, fpir) for names, scores in tops.items()}
+        size = len(self.gallery)
+        for names, threshold in thresholds.items():
+            record = Calibration(threshold, fpir, size, names, searches=len(tops[names]))
+            self.gallery.set_calibration(record)
+        return max(thresholds.values())
 
     def _default_threshold(self, modalities: Sequence[str], size: int) -> float:
         tails: Mapping[str, Any] = self._info.get("impostors", {})
@@ -296,6 +327,18 @@ class Pipeline:
             return {}
         shares = outputs.weights[0].float().cpu().tolist()
         return {n: s for n, s in zip(self.modalities, shares, strict=True) if n in evidence.names}
+
+
+def _usable(device: str) -> str:
+    torch = require("torch")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(f"device {device!r} cannot be used ({reason}); use cpu, cuda or auto") from error
+    return device
 
 
 def _flat(template: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -34,10 +34,10 @@ def train(
 
 
 def check_config(values: dict[str, Any]) -> tuple[Callable[..., Path], dict[str, Any]]:
-    """The recipe a config names, and its checked keywords, sections included.
+    """The recipe a config names, and its checked keywords.
 
     Raises:
-        ConfigError: unknown keys, wrong types, or what belongs on the command line.
+        ConfigError: unknown keys, wrong types, or what belongs to a run and not to its config.
     """
     values = dict(values)
     name = values.pop("recipe", None)
@@ -46,7 +46,7 @@ def check_config(values: dict[str, Any]) -> tuple[Callable[..., Path], dict[str,
     recipe = RECIPES[name]
     for key in ("out", "resume", "report"):
         if key in values:
-            raise ConfigError(f"{key}: belongs to a run, not to its config; give it as gait3d train --{key}")
+            raise ConfigError(f"{key}: belongs to a run, not to its config; give it to gait3d train")
     checked = config.check(recipe, {**values, "out": Path("unset")}, "")
     for key in ("out", "resume", "report"):
         checked.pop(key)
