@@ -29,6 +29,7 @@ from gait3dlib.evaluation import (
     format_table,
     rich_table,
     similarity,
+    view_difference,
 )
 from gait3dlib.evaluation.impostors import subsets
 from gait3dlib.fusion.model import Regression
@@ -77,7 +78,7 @@ class CrossView:
             first = min(walks[i].session for i in own)
             enrolled = min(
                 (i for i in own if walks[i].session == first),
-                key=lambda i: abs((walks[i].view_deg or 0.0) - self.gallery_view_deg),
+                key=lambda i: float(view_difference(_view(walks[i]), self.gallery_view_deg)),
             )
             gallery.append(enrolled)
             probe += [
@@ -138,6 +139,8 @@ def evaluate(
 ) -> ProtocolReport:
     """Score a pipeline on all recordings of a folder, with every subset of its modalities.
 
+    A walk in which a subset finds no evidence counts as a miss: it is like nobody (similarity -1).
+
     Args:
         pipeline: trained or not; only its network is used, not its gallery.
         root: folder of recordings, laid out as ``gait3d simulate`` does or ``gait3d record`` writes.
@@ -147,6 +150,7 @@ def evaluate(
 
     Raises:
         InputError: no recordings, one session only, or views are missing.
+        NoEvidence: no walk at all has one of the modalities.
     """
     path = Path(protocol) if protocol else _resources.shipped("configs") / "protocols" / "cross_view.yaml"
     rules = config.build(CrossView, config.read(path), path.stem)
@@ -166,8 +170,7 @@ def evaluate(
     for names in subsets(pipeline.modalities):
         progress(f"scoring {' + '.join(names)}")
         outputs = fuse_walks(pipeline.model, {name: tokens[name] for name in names})
-        embedding = outputs.embedding.numpy()
-        run.identify(" + ".join(names), similarity(embedding[probe], embedding[gallery]))
+        run.identify(" + ".join(names), _scores(outputs.embedding.numpy(), probe, gallery))
         run.describe(" + ".join(names), pipeline, outputs)
     silhouettes = samples.get("silhouette")
     if silhouettes is not None and all(s is not None for s in silhouettes):
@@ -223,11 +226,12 @@ class _Run:
         """Age, BMI and gender of the probes, beside "predict the mean of the training people"."""
         people = self.probe_people
         truths = [self.walks[i].labels for i in self.probe]
+        unseen = outputs.embedding.isnan().any(dim=2).any(dim=1).numpy()[self.probe]
         for task, values, output in (
             ("age", [t.age_years for t in truths], outputs.age_years),
             ("bmi", [t.bmi_kg_m2 for t in truths], outputs.bmi_kg_m2),
         ):
-            truth = np.array([np.nan if v is None else v for v in values])
+            truth = np.where(unseen, np.nan, np.array([np.nan if v is None else v for v in values]))
             head = dict(pipeline.model.heads.items()).get(task)
             if output is None or not isinstance(head, Regression) or np.isnan(truth).all():
                 continue
@@ -236,6 +240,7 @@ class _Run:
                 truth, mean, people, training_mean=float(head.label_mean), sd=sd, seed=self.seed
             )
         female = np.array([np.nan if t.gender is None else float(t.gender == "female") for t in truths])
+        female[unseen] = np.nan
         if outputs.gender_logits is not None and not np.isnan(female).all():
             score = outputs.gender_logits.numpy()[self.probe]
             report = evaluate_binary(female, score, people, seed=self.seed)
@@ -251,6 +256,14 @@ def _samples(
         settings = vars(pipeline.model.modalities[name])
         samples[name] = folder.prepare(name, dict(settings))
     return samples
+
+
+def _scores(embedding: NDArray[np.float32], probe: list[int], gallery: list[int]) -> NDArray[np.float32]:
+    unseen: NDArray[np.bool_] = np.asarray(np.isnan(embedding).any(axis=(1, 2)))
+    known = np.nan_to_num(embedding)
+    scores = similarity(known[probe], known[gallery])
+    scores[unseen[probe]] = scores[:, unseen[gallery]] = -1.0
+    return scores
 
 
 def _strangers(subjects: Sequence[str], share: float, seed: int) -> set[str]:
