@@ -22,7 +22,7 @@ def walks_of_source(
     source: str, walk: int | None = None, start: float | None = None, stop: float | None = None
 ) -> Iterator[tuple[int, GaitSequence]]:
     """The walks of a source with their numbers; one of them, or a part of each, when so asked."""
-    from gait3dlib.pipeline import walks_of
+    from gait3dlib.sources import walks_of
 
     start, stop = _seconds("--from", start), _seconds("--to", stop)
     if start is not None and stop is not None and stop <= start:

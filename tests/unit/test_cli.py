@@ -302,6 +302,7 @@ def make_bad(kind: str, things: Path, folder: Path) -> tuple[Path, list[object]]
             gallery.enroll("eve", np.ones(128, np.float32), ["silhouette"])
         return path, with_weights(things, "recognize", things / "ada.h5", "--gallery", path)
     elif kind in ("pickle", "pickled folder"):
+        shutil.copytree(things / "weights", folder, dirs_exist_ok=True)
         path = folder / "silhouette.safetensors"
         path.write_bytes(pickle.dumps(Payload(folder / "it-ran")))
         named = path if kind == "pickle" else folder
