@@ -37,6 +37,14 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 
 _RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_MAX_DEPTH = 50
 _MAX_BYTES = 1_000_000  # a config is a page of text; anything larger is a mistake or an attack
 
 
@@ -129,11 +137,16 @@ def _override(config: dict[str, Any], text: str) -> None:
 def _plain_yaml(text: str, where: str) -> Any:
     """Numbers, strings, lists and mappings; no tag that makes anything else.
 
-    Aliases are refused too: a few of them, nested, stand for gigabytes.
+    Aliases are refused too: a few of them, nested, stand for gigabytes; and deep nesting, which takes hours.
     """
+    depth = 0
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(f"{where}: write values out; YAML aliases such as *name are not read")
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise ConfigError(f"{where}: write values out; YAML aliases such as *name are not read")
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > _MAX_DEPTH:
+                raise ConfigError(f"{where}: not safe YAML: nested more than {_MAX_DEPTH} deep")
         return yaml.safe_load(text)
     except ConfigError:
         raise

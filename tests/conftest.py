@@ -62,6 +62,28 @@ def guessing_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def strolls() -> list[GaitSequence]:
+    """Eight short simulated walks with all streams: four people, each seen from two sides."""
+    from gait3dlib.simulation import observe_views, sample_walker
+    from gait3dlib.simulation.world import STREAMS
+
+    asked = {"fps": 10.0, "seconds": 0.8, "size": 64, "streams": STREAMS}
+    people = [sample_walker(seed=1, index=index) for index in range(4)]
+    return [seq for who in people for seq, _ in observe_views(who, (90.0, 45.0), seed=1, **asked)]
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of six simulated people: two sessions, two views 40 degrees apart, eight frames a walk."""
+    from gait3dlib.simulation import simulate
+
+    folder = tmp_path_factory.mktemp("world")
+    views, asked = (60.0, 100.0), {"seconds": 0.8, "fps": 10.0, "size": 64}
+    simulate(folder, walkers=6, seed=5, sessions=2, views=views, jobs=1, **asked)
+    return folder
+
+
 @pytest.fixture
 def walk() -> GaitSequence:
     """A small walk with what a recording must keep: boxes, a layout, offsets, labels."""
