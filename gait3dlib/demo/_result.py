@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gait3dlib.report import Outcome
 from gait3dlib.types import Labels, Recognition
@@ -93,35 +93,33 @@ class DemoResult:
             held, alarms = count[Outcome.HELD_BACK], count[Outcome.FALSE_ALARM]
             lines.append(f"strangers: {held} of {strangers} rightly unknown, {alarms} given a name")
         if not all(visit.recognition.calibrated for visit in self.visits):
-            lines.append(
-                "The threshold comes from simulated walkers; a place of your own needs gait3d calibrate."
-            )
+            lines.append("The threshold was not set on a place of your own; see: gait3d calibrate --help")
         return "\n".join(lines)
 
     def table(self) -> Table:
-        """One row a visit; the truth stands in brackets."""
-        from rich import box
+        """One row a visit, 80 columns wide; what is true of the body stands in brackets."""
         from rich.table import Table
 
-        title = f"{len(self.enrolled)} enrolled from the side; who comes back, from where (truth in brackets)"
-        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for name in ("from", "said to be", "score", "limit", "age", "BMI", "gender", ""):
-            table.add_column(name, justify="right" if name in ("from", "score", "limit") else "left")
+        title = f"{len(self.enrolled)} enrolled from the side; who came back, and what was said of them:"
+        table = Table(box=None, title=title, title_justify="left", title_style="", padding=(0, 2, 0, 0))
+        for name in ("from", "who", "said", "score", "limit", "age", "BMI", "gender", ""):
+            justify: Literal["left", "right"] = "right" if name in ("from", "score", "limit") else "left"
+            table.add_column(name, justify=justify, header_style="bold", overflow="fold")
         for visit in self.visits:
-            table.add_row(
-                *_cells(visit, visit.truth in self.enrolled), style="" if visit.outcome.good else "yellow"
-            )
+            style = "" if visit.outcome.good else "yellow"
+            table.add_row(*_cells(visit, visit.truth in self.enrolled), style=style)
         return table
 
 
 def _cells(visit: Visit, enrolled: bool) -> Iterator[str]:
     said, true = visit.recognition, visit.labels
     yield f"{visit.view_deg:.0f}°"
-    yield f"{said.identity} ({visit.truth if enrolled else 'stranger'})"
+    yield visit.truth if enrolled else "stranger"
+    yield said.identity
     yield f"{said.score:.2f}"
     yield f"{said.threshold:.2f}"
     for found, real in ((said.age_years, true.age_years), (said.bmi_kg_m2, true.bmi_kg_m2)):
-        yield "-" if found is None else f"{found.mean:.0f} ± {found.sd:.0f} ({real:.0f})"
+        yield "-" if found is None else f"{found.mean:.0f}±{found.sd:.0f} ({real:.0f})"
     female = said.female
     yield "-" if female is None else f"{'f' if female >= 0.5 else 'm'} ({(true.gender or '?')[0]})"
-    yield "right" if visit.outcome.good else visit.outcome.value.lower()
+    yield "right" if visit.outcome.good else "missed" if visit.outcome is Outcome.MISSED else "wrong"
