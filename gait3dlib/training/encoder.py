@@ -19,7 +19,7 @@ from gait3dlib.data.tokens import encode_walks
 from gait3dlib.errors import ConfigError, InputError
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.losses import batch_all_triplet, masked_bce, smoothed_cosine_cross_entropy
-from gait3dlib.modalities import Batch, Sample
+from gait3dlib.modalities import Batch, Modality, Sample
 from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Report, Schedule
@@ -106,54 +106,70 @@ def train_encoder(
         "dim": dim,
         "validation_people": validation_people,
         "schedule": vars(plan),
-        "augment": {k: getattr(jitter, k) for k in augment or {}},
+        "augment": augment or {},
         "attribute_weight": attribute_weight,
         "seed": seed,
     }
     loop = Loop(out, plan, seed, resolved, report)
-    made = weights.make_modality(name, settings)
     split = Split(WalkFolder(data), name, settings, validation_people, report)
-    sampler = PeopleSampler([w.subject for w in split.train], people=plan.people, walks=plan.walks, seed=seed)
-    targets = Targets(split.train)
     torch.manual_seed(seed)
-    encoder = made.encoder(dim)
-    strips = encoder(made.collate([split.train_samples[0].take(np.arange(1))])).values.shape[1]
-    module = EncoderAndHead(encoder, Head(dim, strips, len(targets.people)))
-
-    def loss_of(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        rows = sampler.batch(step)
-        rng = np.random.default_rng([seed, 2, step])
-        batch = made.collate([draw_frames(split.train_samples[r], plan.frames, rng) for r in rows])
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        batch = Batch(jitter(batch.frames, generator), batch.lengths, batch.t_s).to(loop.fabric.device)
-        tokens, logits, attributes = network(batch.frames, batch.lengths, batch.t_s)
-        wanted = targets.of(rows, loop.fabric.device)
-        return {
-            "triplet": batch_all_triplet(tokens, wanted.person),
-            "classes": smoothed_cosine_cross_entropy(logits, wanted.person),
-            "age": attribute_weight * masked_mse(attributes[:, 0], wanted.age),
-            "bmi": attribute_weight * masked_mse(attributes[:, 1], wanted.bmi),
-            "gender": attribute_weight * masked_bce(attributes[:, 2], wanted.female, wanted.gender_known),
-        }
-
-    def validate(network: nn.Module) -> dict[str, float]:
-        tokens = encode_walks(module.encoder, made, split.validation_samples, device=loop.fabric.device)
-        flat = functional.normalize(tokens.values, dim=2).numpy()
-        return {"validation_rank1": cross_view_rank1(flat, split.validation)}
-
-    loop.run(module, loss_of, validate, resume=resume)
+    task = EncoderTask(weights.make_modality(name, settings), split, loop, jitter, dim, attribute_weight)
+    loop.run(task.module, task.losses, task.validate, resume=resume)
     path = out / f"{name}.safetensors"
     meta = {"kind": "modality", "name": name, "dim": dim, "config": settings, "trained": True}
-    weights.write(path, module.encoder.state_dict(), meta)
+    weights.write(path, task.module.encoder.state_dict(), meta)
     write_card(
         path,
         task=f"The streams of the {name} modality of one walk to tokens, which the fusion reads.",
         data=data_cards or ["not stated"],
-        people=len(targets.people),
+        people=len(task.targets.people),
         metrics={"validation people": validation_people, **loop.validation},
         config=str(out / "config.yaml"),
     )
     return path
+
+
+class EncoderTask:
+    """What an encoder learns: the network, the losses of a step, the figure to watch."""
+
+    def __init__(
+        self, modality: Modality, split: Split, loop: Loop, jitter: Augment, dim: int, attribute_weight: float
+    ) -> None:
+        self.modality, self.split, self.jitter = modality, split, jitter
+        self.attribute_weight = attribute_weight
+        self.plan, self.seed, self.device = loop.schedule, loop.seed, loop.fabric.device
+        people = [walk.subject for walk in split.train]
+        self.sampler = PeopleSampler(people, people=self.plan.people, walks=self.plan.walks, seed=self.seed)
+        self.targets = Targets(split.train)
+        encoder = modality.encoder(dim)
+        one_frame = modality.collate([split.train_samples[0].take(np.arange(1))])
+        strips = encoder(one_frame).values.shape[1]
+        self.module = EncoderAndHead(encoder, Head(dim, strips, len(self.targets.people)))
+
+    def losses(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        """Identity by triplet and classes, and a little of age, BMI and gender."""
+        rows = self.sampler.batch(step)
+        rng = np.random.default_rng([self.seed, 2, step])
+        drawn = [draw_frames(self.split.train_samples[r], self.plan.frames, rng) for r in rows]
+        batch = self.modality.collate(drawn)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        batch = Batch(self.jitter(batch.frames, generator), batch.lengths, batch.t_s).to(self.device)
+        tokens, logits, attributes = network(batch.frames, batch.lengths, batch.t_s)
+        wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
+        return {
+            "triplet": batch_all_triplet(tokens, wanted.person),
+            "classes": smoothed_cosine_cross_entropy(logits, wanted.person),
+            "age": weight * masked_mse(attributes[:, 0], wanted.age),
+            "bmi": weight * masked_mse(attributes[:, 1], wanted.bmi),
+            "gender": weight * masked_bce(attributes[:, 2], wanted.female, wanted.gender_known),
+        }
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cross-view rank-1 of people kept out of training, on the encoder's own tokens."""
+        samples = self.split.validation_samples
+        tokens = encode_walks(self.module.encoder, self.modality, samples, device=self.device)
+        unit = functional.normalize(tokens.values, dim=2).numpy()
+        return {"validation_rank1": cross_view_rank1(unit, self.split.validation)}
 
 
 class Split:

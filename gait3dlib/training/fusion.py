@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch.nn import functional
 from gait3dlib.config import Count, Natural, NotNegative, build
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import WalkFolder
-from gait3dlib.data.sampler import PeopleSampler, draw_frames
-from gait3dlib.data.tokens import encode_batch, encode_walks, fuse_walks, join_tokens
+from gait3dlib.data.sampler import PeopleSampler
+from gait3dlib.data.tokens import fuse_walks
 from gait3dlib.errors import InputError
 from gait3dlib.evaluation.impostors import impostor_tail, subsets
 from gait3dlib.fusion import weights
@@ -28,11 +28,11 @@ from gait3dlib.fusion.losses import (
     smoothed_cosine_cross_entropy,
 )
 from gait3dlib.fusion.model import GaitModel, Regression
-from gait3dlib.modalities import Modality, Sample
+from gait3dlib.training.cache import WalkTokens
 from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets
 from gait3dlib.training.loop import Loop, Report, Schedule
-from gait3dlib.training.validation import cross_view_rank1, held_out
+from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.types import Tokens
 
 
@@ -97,12 +97,7 @@ def train_fusion(
     """
     plan = build(Schedule, schedule or {}, "schedule")
     jitter = build(Augment, augment or {}, "augment")
-    states = {name: weights.read(encoders / f"{name}.safetensors") for name in sorted(modalities)}
-    settings = {name: meta["config"] for name, (_, meta) in states.items()}
-    dims = {meta["dim"] for _, meta in states.values()}
-    if len(dims) != 1:
-        raise InputError(f"the encoders' tokens have different sizes {sorted(dims)}; train them with one dim")
-    shape = {"dim": dims.pop(), "modalities": sorted(modalities), **(fusion or {})}
+    model, settings, shape = _assemble(encoders, modalities, fusion or {}, seed)
     resolved = {
         "recipe": "fusion",
         "encoders": str(encoders),
@@ -117,71 +112,14 @@ def train_fusion(
         "attribute_weight": attribute_weight,
         "seed": seed,
     }
-    model = weights.untrained(settings, shape, seed)
-    for name, (tensors, _) in states.items():
-        model.encoders[name].load_state_dict(tensors)
     loop = Loop(out, plan, seed, resolved, report)
-    folder = WalkFolder(data)
-    outside = held_out(folder.subjects, validation_people)
-    samples = {name: folder.prepare(name, dict(settings[name])) for name in model.modalities}
-    # walks in which nothing can be read teach nothing
-    usable = [i for i in range(len(folder)) if any(s[i] is not None for s in samples.values())]
-    inside = [i for i in usable if folder.walks[i].subject not in outside]
-    others = [i for i in usable if folder.walks[i].subject in outside]
-    train, validation = [folder.walks[i] for i in inside], [folder.walks[i] for i in others]
-    cache, check = {}, {}
-    for name, modality in model.modalities.items():
-        encoder = model.encoders[name]
-        check[name] = encode_walks(encoder, modality, [samples[name][i] for i in others])
-        rows = [samples[name][i] for i in inside]
-        cache[name] = _cache_tokens(encoder, modality, rows, variants, plan.frames, jitter, seed, report)
-    targets = Targets(train)
-    for task, (mean, sd) in targets.scale.items():
-        head = dict(model.heads.items()).get(task)
-        if isinstance(head, Regression):
-            head.rescale(mean, sd)
-    sampler = PeopleSampler([w.subject for w in train], people=plan.people, walks=plan.walks, seed=seed)
-    torch.manual_seed(seed)
-    module = FusionAndHeads(model, len(targets.people))
-
-    def loss_of(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        chosen = sampler.batch(step)
-        rng = np.random.default_rng([seed, 3, step])
-        variant = rng.integers(variants, size=len(chosen))
-        answers = network({n: c.batch(chosen, variant, loop.fabric.device) for n, c in cache.items()})
-        wanted = targets.of(chosen, answers["embedding"].device)
-        losses = {
-            "triplet": batch_all_triplet(answers["embedding"], wanted.person),
-            "classes": smoothed_cosine_cross_entropy(answers["logits"], wanted.person),
-        }
-        for task, standardised in (("age", wanted.age), ("bmi", wanted.bmi)):
-            if task in answers:
-                mean, sd = targets.scale[task]
-                truth = standardised * sd + mean
-                losses[task] = attribute_weight * gaussian_nll(answers[task], truth, ~truth.isnan())
-        if "gender" in answers:
-            bce = masked_bce(answers["gender"], wanted.female, wanted.gender_known)
-            losses["gender"] = attribute_weight * bce
-        return losses
-
-    def validate(network: nn.Module) -> dict[str, float]:
-        rank1 = {}
-        for names in subsets(sorted(modalities)):
-            embedding = fuse_walks(model, {n: check[n] for n in names}).embedding
-            rank1["rank1_" + "+".join(names)] = cross_view_rank1(embedding.numpy(), validation)
-        return rank1
-
-    loop.run(module, loss_of, validate, resume=resume)
-    whole = module.whole().cpu().eval()
-    people = [w.subject for w in validation]
-    tails = {
-        "+".join(names): impostor_tail(
-            fuse_walks(whole, {n: check[n] for n in names}).embedding.numpy(), people
-        )
-        for names in subsets(sorted(modalities))
-    }
+    cache = WalkTokens(WalkFolder(data), model, settings, validation_people)
+    cache.fill(variants, plan.frames, jitter, seed, report)
+    task = FusionTask(model, cache, loop, attribute_weight)
+    loop.run(task.module, task.losses, task.validate, resume=resume)
+    whole = task.module.whole().cpu().eval()
+    info = {"trained": True, "impostors": task.impostors(whole), "people": len(task.targets.people)}
     target = out / "weights"
-    info = {"trained": True, "impostors": tails, "people": len(targets.people)}
     weights.save(target, whole, settings=settings, fusion=shape, info=info)
     for name in modalities:  # byte for byte the encoder that was trained: its card speaks of that file
         shutil.copyfile(encoders / f"{name}.safetensors", target / f"{name}.safetensors")
@@ -189,66 +127,82 @@ def train_fusion(
         target / f"{weights.FUSION}.safetensors",
         task=f"Tokens of {' and '.join(sorted(modalities))} to identity, age, body-mass index and gender.",
         data=data_cards or ["not stated"],
-        people=len(targets.people),
+        people=len(task.targets.people),
         metrics={"validation people": validation_people, **loop.validation},
         config=str(out / "config.yaml"),
     )
     return target
 
 
-class TokenCache:
-    """The tokens of every walk for a modality, in several augmented variants.
-
-    values float16 ``[variants, walks, n, dim]``, real and t_s ``[variants, walks, n]``, height ``[n]``.
-    """
-
-    def __init__(self, variants: Sequence[Tokens]) -> None:
-        self.values = torch.stack([tokens.values.half() for tokens in variants])
-        self.real = torch.stack([tokens.real for tokens in variants])
-        self.t_s = torch.stack([tokens.t_s for tokens in variants])
-        self.height = variants[0].height
-
-    def batch(
-        self, rows: NDArray[np.int64], variant: NDArray[np.int64], device: torch.device | str
-    ) -> tuple[torch.Tensor, ...]:
-        """The tokens of some walks, one variant each: the fields of :class:`Tokens`."""
-        place = torch.from_numpy(variant), torch.from_numpy(rows)
-        fields = (self.values[place].float(), self.real[place], self.height, self.t_s[place])
-        return tuple(field.to(device) for field in fields)
+def _assemble(
+    encoders: Path, modalities: Sequence[str], fusion: Mapping[str, Any], seed: int
+) -> tuple[GaitModel, dict[str, Any], dict[str, Any]]:
+    """Trained encoders and a fresh fusion; the encoders' configs and the fusion's."""
+    states = {name: weights.read(encoders / f"{name}.safetensors") for name in sorted(modalities)}
+    settings = {name: meta["config"] for name, (_, meta) in states.items()}
+    dims = {meta["dim"] for _, meta in states.values()}
+    if len(dims) != 1:
+        raise InputError(f"the encoders' tokens have different sizes {sorted(dims)}; train them with one dim")
+    shape = {"dim": dims.pop(), "modalities": sorted(modalities), **fusion}
+    model = weights.untrained(settings, shape, seed)
+    for name, (tensors, _) in states.items():
+        model.encoders[name].load_state_dict(tensors)
+    return model, settings, shape
 
 
-def _cache_tokens(
-    encoder: nn.Module,
-    modality: Modality,
-    samples: Sequence[Sample | None],
-    variants: int,
-    frames: int,
-    jitter: Augment,
-    seed: int,
-    report: Report,
-) -> TokenCache:
-    """Tokens of the training walks, drawn and augmented anew for each variant."""
-    sets = []
-    for variant in range(variants):
-        name = type(modality).__name__
-        report(f"encoding {len(samples)} walks with {name}, variant {variant + 1} of {variants}")
-        sets.append(_encode_variant(encoder, modality, samples, frames, jitter, [seed, variant]))
-    return TokenCache(sets)
+class FusionTask:
+    """What the fusion learns: the network, the losses of a step, the figures to watch."""
 
+    def __init__(self, model: GaitModel, tokens: WalkTokens, loop: Loop, attribute_weight: float) -> None:
+        self.model, self.tokens, self.attribute_weight = model, tokens, attribute_weight
+        self.seed, self.device, plan = loop.seed, loop.fabric.device, loop.schedule
+        self.targets = Targets(tokens.train)
+        for task, (mean, sd) in self.targets.scale.items():
+            head = dict(model.heads.items()).get(task)
+            if isinstance(head, Regression):
+                head.rescale(mean, sd)
+        people = [walk.subject for walk in tokens.train]
+        self.sampler = PeopleSampler(people, people=plan.people, walks=plan.walks, seed=self.seed)
+        torch.manual_seed(self.seed)
+        self.module = FusionAndHeads(model, len(self.targets.people))
 
-def _encode_variant(
-    encoder: nn.Module,
-    modality: Modality,
-    samples: Sequence[Sample | None],
-    frames: int,
-    jitter: Augment,
-    seed: list[int],
-) -> Tokens:
-    rng = np.random.default_rng([*seed, 4])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    parts = []
-    for start in range(0, len(samples), 64):
-        count = int(rng.integers(frames, 3 * frames))
-        drawn = [s and draw_frames(s, count, rng) for s in samples[start : start + 64]]
-        parts.append(encode_batch(encoder.eval(), modality, drawn, samples, lambda x: jitter(x, generator)))
-    return join_tokens(parts)
+    def losses(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        """Identity by triplet and classes; age and BMI as densities, gender as a probability."""
+        rows = self.sampler.batch(step)
+        answers = network(self.tokens.batch(rows, np.random.default_rng([self.seed, 3, step]), self.device))
+        wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
+        losses = {
+            "triplet": batch_all_triplet(answers["embedding"], wanted.person),
+            "classes": smoothed_cosine_cross_entropy(answers["logits"], wanted.person),
+        }
+        for task, standardised in (("age", wanted.age), ("bmi", wanted.bmi)):
+            if task in answers:
+                mean, sd = self.targets.scale[task]
+                truth = standardised * sd + mean
+                losses[task] = weight * gaussian_nll(answers[task], truth, ~truth.isnan())
+        if "gender" in answers:
+            losses["gender"] = weight * masked_bce(answers["gender"], wanted.female, wanted.gender_known)
+        return losses
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cross-view rank-1 of people kept out of training, for every subset of the modalities."""
+        return {
+            "rank1_" + "+".join(names): cross_view_rank1(
+                self._embed(self.model, names), self.tokens.validation
+            )
+            for names in subsets(sorted(self.tokens.check))
+        }
+
+    def impostors(self, whole: GaitModel) -> dict[str, list[list[float]]]:
+        """The tail of impostor scores of the same people, for every subset of the modalities."""
+        people = [walk.subject for walk in self.tokens.validation]
+        return {
+            "+".join(names): impostor_tail(self._embed(whole, names), people)
+            for names in subsets(sorted(self.tokens.check))
+        }
+
+    def _embed(self, model: GaitModel, names: Sequence[str]) -> NDArray[np.float32]:
+        embedding: NDArray[np.float32] = fuse_walks(
+            model, {name: self.tokens.check[name] for name in names}
+        ).embedding.numpy()
+        return embedding
