@@ -115,12 +115,18 @@ class Pipeline:
             outputs = self._model(batch, drop)
         return outputs.embedding[0].float().cpu().numpy(), outputs, evidence
 
+    def _judge(self, seq: GaitSequence) -> tuple[NDArray[np.float32], Outputs, Evidence]:
+        """The answer about a walk that is long enough to say anything about a person."""
+        answer = self._answer(seq)
+        answer[2].require_movement()
+        return answer
+
     # ---- naming people ----------------------------------------------------------------------------
 
     def enroll(self, subject: str, seq: GaitSequence) -> int:
         """Add a walk of a person to the gallery under a pseudonym; returns how many walks they have now."""
         self._needs_training("enroll")
-        template, _, evidence = self._answer(seq)
+        template, _, evidence = self._judge(seq)
         self.gallery.enroll(subject, _flat(template), evidence.names)
         return self.gallery.count(subject)
 
@@ -130,7 +136,7 @@ class Pipeline:
         Raises:
             UntrainedError: the weights were never trained.
             GalleryError: nobody is enrolled.
-            NoEvidence: no stream that a chosen modality can read.
+            NoEvidence: no stream that a chosen modality can read, or fewer than five frames of it.
         """
         self._needs_training("identify")
         if not len(self.gallery):
@@ -150,7 +156,7 @@ class Pipeline:
         return self._recognition(seq, None)
 
     def _recognition(self, seq: GaitSequence, top: int | None) -> Recognition:
-        template, outputs, evidence = self._answer(seq)
+        template, outputs, evidence = self._judge(seq)
         candidates = () if top is None else tuple(self.gallery.search(_flat(template), top=top))
         score = candidates[0].score if candidates else float("nan")
         threshold, calibrated = self.threshold(evidence.names)
@@ -206,7 +212,7 @@ class Pipeline:
             NoEvidence: a walk has no stream that a chosen modality can read, or the two share no modality.
         """
         self._needs_training("verify")
-        (a, _, evidence_a), (b, _, evidence_b) = self._answer(seq_a), self._answer(seq_b)
+        (a, _, evidence_a), (b, _, evidence_b) = self._judge(seq_a), self._judge(seq_b)
         shared = sorted(set(evidence_a.names) & set(evidence_b.names))
         if not shared:
             have = " and the other ".join(" and ".join(e.names) for e in (evidence_a, evidence_b))
@@ -252,7 +258,7 @@ class Pipeline:
             raise GalleryError("nobody is enrolled yet; the threshold depends on the gallery, so enrol first")
         tops: dict[tuple[str, ...], list[float]] = {}
         for seq in sequences:
-            template, _, evidence = self._answer(seq)
+            template, _, evidence = self._judge(seq)
             best = [c for c in self.gallery.search(_flat(template), top=2) if c.subject != seq.subject]
             if best:
                 tops.setdefault(tuple(sorted(evidence.names)), []).append(best[0].score)
