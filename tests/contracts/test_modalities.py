@@ -1,0 +1,299 @@
+"""What every registered modality keeps to, shipped or not yet written; and a plugin installed beside them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from gait3dlib import Pipeline, config, registry, training
+from gait3dlib.data.recordings import WalkFolder
+from gait3dlib.errors import ConfigError
+from gait3dlib.fusion import weights
+from gait3dlib.modalities import Batch, Modality, Sample
+from gait3dlib.types import STREAM_SPECS, GaitSequence, StreamSpec, Tokens
+
+NAMES = registry.names("modality")
+MAX_BYTES = 4_000_000  # of an encoder of the default set
+DIM = 32
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def modality(name: str) -> Modality:
+    made: Modality = config.build(registry.get("modality", name), {})
+    return made
+
+
+@pytest.fixture
+def samples(modality: Modality, strolls: list[GaitSequence]) -> list[Sample]:
+    found = [modality.sample(seq) for seq in strolls[:3]]
+    assert all(found), (
+        "the simulation gives no stream that this modality reads; teach it, or extend the fixture"
+    )
+    return [sample for sample in found if sample is not None]
+
+
+def test_the_file_is_the_class(name: str) -> None:
+    module = importlib.import_module(f"gait3dlib.modalities.{name}")
+    made = getattr(module, registry.class_name(name))
+    assert made is registry.get("modality", name)
+    assert made.__module__ == module.__name__
+    assert issubclass(made, Modality)
+    assert not inspect.isabstract(made)
+    assert inspect.getdoc(made)
+
+
+def test_streams_are_specs_that_everybody_shares(modality: Modality) -> None:
+    assert modality.streams
+    for spec in modality.streams:
+        assert isinstance(spec, StreamSpec)
+        assert STREAM_SPECS.get(spec.name, spec) is spec
+
+
+def test_settings_are_its_attributes_and_rebuild_it(name: str, modality: Modality, tmp_path: Path) -> None:
+    """Caches, fingerprints and weights files keep ``vars(modality)`` as its settings."""
+    made = type(modality)
+    assert vars(modality) == config.check(made, {})
+    assert vars(config.build(made, vars(modality))) == vars(modality)
+    with pytest.raises(ConfigError, match="not_a_setting: unknown key"):
+        config.build(made, {"not_a_setting": 1})
+    assert vars(tiny.sent(modality)) == vars(modality)
+    config.write(tmp_path / "settings.yaml", vars(modality))
+    assert config.read(tmp_path / "settings.yaml") == weights.resolved(name, {})
+
+
+def test_a_sample_is_plain_numpy_on_the_walks_clock(modality: Modality, strolls: list[GaitSequence]) -> None:
+    seq = strolls[0]
+    sample = modality.sample(seq)
+    assert sample is not None
+    assert sample.frames.dtype in (np.uint8, np.float32)
+    assert 0 < len(sample) == len(sample.frames) == len(sample.t_s)
+    assert np.isfinite(sample.frames).all()
+    assert sample.t_s.dtype == np.float32
+    assert (np.diff(sample.t_s) > 0).all()
+    assert sample.t_s[0] >= 0
+    assert sample.t_s[-1] <= seq.duration_s + 1e-6
+    assert set(sample.used) <= set(seq.streams)
+    assert sample.used
+    part = sample.take(np.array([2, 0]))
+    np.testing.assert_array_equal(part.frames, sample.frames[[2, 0]])
+    np.testing.assert_array_equal(part.t_s, sample.t_s[[2, 0]])
+    assert part.used == sample.used
+
+
+def test_a_sample_travels_and_is_the_same_again(modality: Modality, strolls: list[GaitSequence]) -> None:
+    first, again = modality.sample(strolls[0]), modality.sample(tiny.sent(strolls[0]))
+    assert first is not None
+    assert again is not None
+    for other in (again, tiny.sent(first)):
+        np.testing.assert_array_equal(other.frames, first.frames)
+        np.testing.assert_array_equal(other.t_s, first.t_s)
+        assert other.used == first.used
+
+
+def test_other_streams_change_nothing(modality: Modality, strolls: list[GaitSequence]) -> None:
+    seq = strolls[0]
+    whole = modality.sample(seq)
+    assert whole is not None
+    others = [
+        name for name in seq.streams if name not in {s.name for s in modality.streams} | set(whole.used)
+    ]
+    assert others, "the walk must hold a stream that this modality does not read"
+    alone = modality.sample(seq.without(*others))
+    assert alone is not None
+    np.testing.assert_array_equal(whole.frames, alone.frames)
+
+
+def test_without_its_streams_there_is_no_sample(modality: Modality, strolls: list[GaitSequence]) -> None:
+    seq = strolls[0]
+    for spec in modality.streams[1:]:
+        assert modality.sample(seq.without(spec.name)) is None
+    sample = modality.sample(seq)
+    assert sample is not None
+    unrelated = GaitSequence({"nobody_reads_this": seq.streams[sample.used[0]]})
+    assert modality.sample(unrelated) is None
+
+
+def test_collate_pads_and_marks_who_lacks_it(modality: Modality, samples: list[Sample]) -> None:
+    short = samples[1].take(np.arange(2))
+    batch = modality.collate([samples[0], None, short])
+    assert len(batch) == 3
+    assert batch.lengths.tolist() == [len(samples[0]), 0, 2]
+    assert batch.present.tolist() == [True, False, True]
+    assert batch.frames.shape == (3, len(samples[0]), *samples[0].frames.shape[1:])
+    assert batch.frames.dtype == torch.from_numpy(samples[0].frames[:0]).dtype
+    np.testing.assert_array_equal(batch.frames[2, :2].numpy(), short.frames)
+    np.testing.assert_array_equal(batch.t_s[0].numpy(), samples[0].t_s)
+    assert batch.t_s[2, 2:].isnan().all()
+    frames, owner = batch.real_frames()
+    assert owner.tolist() == [0] * len(samples[0]) + [2, 2]
+    np.testing.assert_array_equal(frames.numpy(), np.concatenate([samples[0].frames, short.frames]))
+    with pytest.raises(ValueError, match="at least one walk that has the modality"):
+        modality.collate([None, None])
+
+
+def test_the_encoder_gives_tokens(modality: Modality, samples: list[Sample]) -> None:
+    encoder = modality.encoder(DIM).eval()
+    batch = modality.collate([samples[0], None, samples[1]])
+    with torch.inference_mode():
+        tokens = encoder(batch)
+    assert isinstance(tokens, Tokens)
+    b, n, d = tokens.values.shape
+    assert (b, d) == (3, DIM)
+    assert tokens.values.dtype == torch.float32
+    assert tokens.values.isfinite().all()
+    assert (tokens.real.shape, tokens.real.dtype) == ((b, n), torch.bool)
+    assert tokens.real.any(dim=1).tolist() == [True, False, True]
+    assert tokens.height.shape == (n,)
+    known = tokens.height[~tokens.height.isnan()]
+    assert ((known >= 0) & (known <= 1)).all()
+    assert tokens.t_s.shape == (b, n)
+    assert not torch.allclose(tokens.values[0], tokens.values[2]), "two people come out as one"
+
+
+def test_the_encoder_learns_and_lies_within_the_size_of_the_default_set(
+    modality: Modality, samples: list[Sample]
+) -> None:
+    encoder = modality.encoder(128)
+    encoder.train()(modality.collate([*samples, None])).values.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+    size = sum(t.numel() * t.element_size() for t in encoder.state_dict().values())
+    assert size < MAX_BYTES
+    held = io.BytesIO()
+    torch.save(encoder.state_dict(), held)
+    held.seek(0)
+    modality.encoder(128).load_state_dict(torch.load(held, weights_only=True))
+
+
+# ---- a plugin, really installed -------------------------------------------------------------------
+
+PLUGIN = '''
+"""How wide the outline is, row by row: frames that are no images."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from gait3dlib.modalities import Modality, Sample
+from gait3dlib.types import STREAM_SPECS, Tokens
+
+
+class Widths(Modality):
+    streams = (STREAM_SPECS["silhouette"],)
+
+    def __init__(self, *, rows: int = 8) -> None:
+        self.rows = rows
+
+    def prepare(self, seq):
+        stream = seq.streams["silhouette"]
+        t, h, w = stream.data.shape
+        bins = stream.data[:, : h // self.rows * self.rows].reshape(t, self.rows, -1)
+        widths = bins.mean(axis=2, dtype=np.float32) / 255
+        t_s = ((stream.t_ns - stream.t_ns[0]) / 1e9).astype(np.float32)
+        return Sample(widths, t_s, ("silhouette",))
+
+    def encoder(self, dim):
+        return Encoder(self.rows, dim)
+
+
+class Encoder(nn.Module):
+    def __init__(self, rows, dim):
+        super().__init__()
+        # the idiom of many a network: numbers are looked at while it is built
+        self.scales = [x.item() for x in torch.linspace(1, 2, 3)]
+        self.linear = nn.Linear(rows, 2 * dim)
+
+    def forward(self, batch):
+        frames, owner = batch.real_frames()
+        total = frames.new_zeros(len(batch), frames.shape[1]).index_add(0, owner, frames)
+        mean = total / batch.lengths.clamp(min=1)[:, None]
+        real = batch.present[:, None].expand(-1, 2).clone()
+        real[:, 1] &= batch.lengths > 1  # its second token wants two frames
+        values = self.linear(mean).view(len(batch), 2, -1)
+        values[~real] = torch.nan  # garbage where there is no evidence
+        height, t_s = values.new_full((2,), torch.nan), values.new_zeros(len(batch), 2)
+        return Tokens(values, real, height, t_s)
+'''
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Somebody else's distribution, installed beside ours: files on the path, found by its entry point."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "somebodys_gait.py").write_text(PLUGIN)
+    info = site / "somebodys_gait-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys-gait\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[gait3dlib.modalities]\nwidths = somebodys_gait:Widths\n")
+    sys.path.insert(0, str(site))
+    registry._plugins.cache_clear()
+    yield "widths"
+    sys.path.remove(str(site))
+    sys.modules.pop("somebodys_gait", None)
+    registry._plugins.cache_clear()
+
+
+def test_a_plugin_works_in_a_pipeline(plugin: str, strolls: list[GaitSequence]) -> None:
+    assert plugin in registry.names("modality")
+    with Pipeline(modalities=[plugin, "silhouette"], weights=None, device="cpu") as pipeline:
+        both = pipeline.embed(strolls[0])
+        alone = pipeline.embed(strolls[0], drop=("silhouette",))
+        assert np.isfinite(both).all()
+        assert np.isfinite(alone).all()
+        assert not np.allclose(both, alone)
+
+
+def test_a_plugin_is_trained_saved_and_loaded(plugin: str, small_world: Path, tmp_path: Path) -> None:
+    WalkFolder(small_world).prepare(plugin, {"rows": 4}, jobs=1)
+    trained = training.train_encoder(
+        modality={plugin: {"rows": 4}},
+        data=small_world,
+        out=tmp_path / "encoders",
+        dim=16,
+        validation_people=2,
+        schedule=tiny.SCHEDULE,
+        report=lambda text: None,
+    )
+    assert trained.name == "widths.safetensors"
+    folder = training.train_fusion(
+        encoders=tmp_path / "encoders",
+        modalities=[plugin],
+        data=small_world,
+        out=tmp_path / "fusion",
+        fusion={k: v for k, v in tiny.FUSION.items() if k != "dim"},
+        validation_people=2,
+        schedule=tiny.SCHEDULE,
+        report=lambda text: None,
+    )
+    model, info = weights.load(folder, [plugin])
+    assert info["trained"] is True
+    assert vars(model.modalities[plugin]) == {"rows": 4}
+
+
+def test_garbage_in_tokens_that_are_no_evidence_is_not_read(plugin: str, strolls: list[GaitSequence]) -> None:
+    """The plugin writes NaN where a walk of one frame has no second token."""
+    made = weights.untrained({plugin: {}}, tiny.FUSION)
+    modality = made.modalities[plugin]
+    sample = modality.sample(strolls[0])
+    assert sample is not None
+    encoder: nn.Module = made.encoders[plugin]
+    batch: Batch = modality.collate([sample.take(np.arange(1)), sample])
+    assert encoder(batch).values[0].isnan().any()
+    outputs = made({plugin: batch})
+    for value in (outputs.embedding, outputs.age_years, outputs.gender_logits):
+        assert value is not None
+        assert value.isfinite().all()

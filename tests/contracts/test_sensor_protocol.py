@@ -1,0 +1,129 @@
+"""What every registered sensor keeps to: the pump, the recorder and the finder of walks rely on it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gait3dlib import registry
+from gait3dlib.errors import Gait3DError, SensorError
+from gait3dlib.recording import save
+from gait3dlib.sensors import open_sensor
+from gait3dlib.types import STREAM_SPECS, EndOfStream, Frame, GaitSequence, Sensor, StreamSpec
+
+NAMES = registry.names("sensor")
+
+
+def images(folder: Path, walk: GaitSequence) -> str:
+    import cv2
+
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((8, 6, 3), 40 * number, np.uint8))
+    return str(folder)
+
+
+def recording(folder: Path, walk: GaitSequence) -> str:
+    return str(save(folder / "walk.h5", walk))
+
+
+# what follows the colon, so that one of each kind can be opened without a device
+TEXTS: dict[str, Callable[[Path, GaitSequence], str]] = {
+    "replay": recording,
+    "simulated": lambda folder, walk: "walkers=1,gap_s=0,fps=2",
+    "video": images,
+}
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def sensor(name: str, tmp_path: Path, walk: GaitSequence) -> Sensor:
+    assert name in TEXTS, f"say in TEXTS how to open a {name!r} without a device"
+    return open_sensor(f"{name}:{TEXTS[name](tmp_path, walk)}")
+
+
+def fits(array: np.ndarray, spec: StreamSpec) -> bool:  # type: ignore[type-arg]
+    shape = array.shape[1:] if spec.ragged else array.shape
+    sizes = zip(spec.shape, shape, strict=True)
+    return array.dtype.name in spec.dtypes and all(want == have for want, have in sizes)
+
+
+def test_the_file_is_the_class_and_fits_the_protocol(name: str, sensor: Sensor) -> None:
+    module = importlib.import_module(f"gait3dlib.sensors.{name}")
+    assert type(sensor) is getattr(module, registry.class_name(name)) is registry.get("sensor", name)
+    assert isinstance(sensor, Sensor)
+    assert inspect.getdoc(type(sensor))
+
+
+def test_an_open_sensor_gives_what_its_specs_say(sensor: Sensor) -> None:
+    with sensor as opened:
+        assert opened is sensor
+        specs = dict(sensor.specs)
+        assert specs
+        for name, spec in specs.items():
+            assert all(isinstance(size, int) for size in spec.shape), "an open sensor knows its sizes"
+            assert len(spec.dtypes) == len(spec.units) == 1
+            general = STREAM_SPECS[name]
+            assert set(spec.dtypes) <= set(general.dtypes)
+            assert set(spec.units) <= set(general.units)
+        assert set(sensor.calibration) <= set(specs)
+        frames = [sensor.read(5.0) for _ in range(3)]
+    for frame in frames:
+        assert isinstance(frame, Frame)
+        assert frame.data
+        assert isinstance(frame.host_t_ns, int)
+        assert frame.device_t_ns is None or isinstance(frame.device_t_ns, int)
+        for stream, array in frame.data.items():
+            assert fits(array, specs[stream]), stream
+    times = [frame.host_t_ns for frame in frames]
+    assert times == sorted(set(times))
+
+
+def test_frames_belong_to_whoever_reads_them(sensor: Sensor) -> None:
+    with sensor:
+        first = sensor.read(5.0)
+        kept = {name: array.copy() for name, array in first.data.items()}
+        second = sensor.read(5.0)
+        for array in second.data.values():
+            array[...] = 1  # writable
+        sensor.read(5.0)
+    for name, array in kept.items():
+        np.testing.assert_array_equal(first.data[name], array)
+
+
+def test_opened_again_it_plays_again_and_closing_is_harmless(sensor: Sensor) -> None:
+    sensor.close()
+    for _ in range(2):
+        with sensor:
+            assert sensor.read(5.0).data
+    sensor.close()
+    with pytest.raises(SensorError, match="not open"):
+        sensor.read(0.1)
+
+
+def test_a_finite_sensor_ends_and_stays_at_its_end(sensor: Sensor) -> None:
+    assert getattr(sensor, "live", True) is False
+    with sensor:
+        count = 0
+        while count < 1000:
+            try:
+                sensor.read(5.0)
+            except EndOfStream:
+                break
+            count += 1
+        assert 3 <= count < 1000
+        with pytest.raises(EndOfStream):
+            sensor.read(0.1)
+
+
+def test_nonsense_after_the_colon_is_one_sentence(name: str) -> None:
+    with pytest.raises(Gait3DError), open_sensor(f"{name}:no such thing=,,at all") as sensor:
+        sensor.read(0.1)
