@@ -294,6 +294,10 @@ def make_bad(kind: str, things: Path, folder: Path) -> tuple[Path, list[object]]
     elif kind == "empty video":
         path = folder / "bad.mp4"
         path.touch()
+    elif kind == "one frame walk":
+        whole = gait3dlib.load(things / "ada.h5")
+        first = {name: stream.slice(0, 1) for name, stream in whole.streams.items()}
+        gait3dlib.save(path, gait3dlib.GaitSequence(first))
     elif kind in ("one frame", "nobody"):
         path = film(folder / "bad.mp4", 1 if kind == "one frame" else 40)
     elif kind == "gallery":
@@ -314,6 +318,7 @@ BAD = {
     "empty video": "bad.mp4",
     "nobody": "nobody walks in",
     "one frame": "nobody walks in",
+    "one frame walk": "1 usable frame,",
     "NaN": "NaN",
     "dtype": "must be uint8",
     "shape": "must have shape",
