@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -76,8 +78,13 @@ class WalkFolder:
 
         They are made once, by several processes, and kept beside the recordings in ``.prepared``; a later
         call reads them. A walk that lacks the modality gives None.
+
+        Raises:
+            ConfigError: no such modality, or settings that it does not have.
+            InputError: what was kept is damaged.
         """
         settings = settings or {}
+        build(registry.get("modality", modality), settings, f"modalities.{modality}")
         paths = sorted({walk.path for walk in self.walks})
         tag = hashlib.sha256(json.dumps([modality, settings], sort_keys=True).encode()).hexdigest()[:12]
         cache = self.root / ".prepared" / f"{modality}-{tag}"
@@ -117,23 +124,28 @@ def _prepare_file(task: tuple[Path, Path, str, dict[str, Any]]) -> None:
                 arrays[f"frames{index}"] = sample.frames
                 arrays[f"t_s{index}"] = sample.t_s
                 arrays[f"used{index}"] = np.array(sample.used)
-    partial = cached.with_suffix(".part.npz")
+    partial = cached.with_suffix(f".{os.getpid()}.part.npz")  # two runs may prepare at once
     np.savez_compressed(partial, **arrays)
     os.replace(partial, cached)
 
 
 def _read_samples(cached: Path) -> list[Sample | None]:
-    with np.load(cached, allow_pickle=False) as arrays:
-        return [
-            Sample(arrays[f"frames{i}"], arrays[f"t_s{i}"], tuple(map(str, arrays[f"used{i}"])))
-            if f"frames{i}" in arrays
-            else None
-            for i in range(int(arrays["walks"]))
-        ]
+    try:
+        with np.load(cached, allow_pickle=False) as arrays:
+            return [
+                Sample(arrays[f"frames{i}"], arrays[f"t_s{i}"], tuple(map(str, arrays[f"used{i}"])))
+                if f"frames{i}" in arrays
+                else None
+                for i in range(int(arrays["walks"]))
+            ]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{cached} is damaged ({error}); delete {cached.parent} and start again") from error
 
 
 def _fresh(path: Path, cached: Path) -> bool:
-    return cached.exists() and cached.stat().st_mtime >= path.stat().st_mtime
+    """Whether the recording is older than what was made of it; a copy may bring an old time of change."""
+    source = path.stat()
+    return cached.exists() and cached.stat().st_mtime_ns >= max(source.st_mtime_ns, source.st_ctime_ns)
 
 
 def _map(function: Callable[[Any], None], tasks: Sequence[Any], jobs: int | None) -> Iterator[None]:

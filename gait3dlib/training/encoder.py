@@ -98,6 +98,7 @@ def train_encoder(
     settings = weights.resolved(name, given or {})
     plan = build(Schedule, schedule or {}, "schedule")
     jitter = build(Augment, augment or {}, "augment")
+    weights.make_modality(name, settings).encoder(dim)  # what no network can be fails before anything runs
     resolved = {
         "recipe": "encoder",
         "modality": {name: settings},
