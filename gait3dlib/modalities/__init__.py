@@ -5,6 +5,6 @@ them into tokens for the fusion. To add one, write ``modalities/<name>.py`` with
 inherits :class:`Modality`; nothing else has to be told.
 """
 
-from gait3dlib.modalities._base import Batch, Modality, Sample
+from gait3dlib.modalities._base import Batch, Modality, Sample, seconds
 
-__all__ = ["Batch", "Modality", "Sample"]
+__all__ = ["Batch", "Modality", "Sample", "seconds"]
