@@ -245,9 +245,9 @@ def test_fast_enough_to_prepare_thousands_of_walks() -> None:
     def best_ms(work) -> float:
         times = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             work()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times) / 30 * 1000
 
     assert best_ms(lambda: skeleton_maps(points)) < 10  # 0.6 here; a loop over pixels takes 1000

