@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from gait3dlib.config import Count, Natural, NotNegative, build
+from gait3dlib.config import Count, Natural, NotNegative, build, check
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.data.sampler import PeopleSampler
@@ -28,11 +28,12 @@ from gait3dlib.fusion.losses import (
     smoothed_cosine_cross_entropy,
 )
 from gait3dlib.fusion.model import GaitModel, Regression
+from gait3dlib.fusion.transformer import Fusion
 from gait3dlib.training.cache import WalkTokens
 from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets
 from gait3dlib.training.loop import Loop, Report, Schedule
-from gait3dlib.training.validation import cross_view_rank1
+from gait3dlib.training.validation import cross_view_rank1, held_out
 from gait3dlib.types import Tokens
 
 
@@ -86,6 +87,8 @@ def train_fusion(
 ) -> Path:
     """Train the transformer and the task heads; writes a whole weights folder ``<out>/weights``.
 
+    A task for which the training people have no labels is left out: its answers would be made up.
+
     Args:
         encoders: folder with ``<modality>.safetensors`` of every modality.
         modalities: which to fuse.
@@ -97,7 +100,9 @@ def train_fusion(
     """
     plan = build(Schedule, schedule or {}, "schedule")
     jitter = build(Augment, augment or {}, "augment")
-    model, settings, shape = _assemble(encoders, modalities, fusion or {}, seed)
+    folder = WalkFolder(data)
+    tasks = _learnable(folder, validation_people, fusion or {}, report)
+    model, settings, shape = _assemble(encoders, modalities, {**(fusion or {}), "tasks": tasks}, seed)
     resolved = {
         "recipe": "fusion",
         "encoders": str(encoders),
@@ -113,7 +118,7 @@ def train_fusion(
         "seed": seed,
     }
     loop = Loop(out, plan, seed, resolved, report)
-    cache = WalkTokens(WalkFolder(data), model, settings, validation_people)
+    cache = WalkTokens(folder, model, settings, validation_people)
     cache.fill(variants, plan.frames, jitter, seed, report)
     task = FusionTask(model, cache, loop, attribute_weight)
     loop.run(task.module, task.losses, task.validate, resume=resume)
@@ -132,6 +137,18 @@ def train_fusion(
         config=str(out / "config.yaml"),
     )
     return target
+
+
+def _learnable(
+    folder: WalkFolder, validation_people: int, fusion: Mapping[str, Any], report: Report
+) -> list[str]:
+    """The tasks of the config that the people to train on have labels for."""
+    asked = list(check(Fusion, fusion, "fusion")["tasks"])
+    outside = held_out(folder.subjects, validation_people)
+    tasks = Targets([w for w in folder.walks if w.subject not in outside]).learnable(asked)
+    for task in sorted(set(asked) - set(tasks)):
+        report(f"too few people have a label of {task}: it is not learnt, and the weights will not tell it")
+    return tasks
 
 
 def _assemble(

@@ -53,12 +53,26 @@ class Targets:
             tensor(self.person), tensor(age), tensor(bmi), tensor(self.female), tensor(self.gender_known)
         )
 
+    def learnable(self, tasks: Sequence[str]) -> list[str]:
+        """The tasks without those for which fewer than two people have a label, or all the same gender."""
+        known = {
+            "age": self._one_each(self.age),
+            "bmi": self._one_each(self.bmi),
+            "gender": np.unique(self.female[self.gender_known]),
+        }
+        return [task for task in tasks if task not in known or len(known[task]) > 1]
+
     def _scale(self, values: NDArray[np.float32]) -> tuple[float, float]:
-        _, first = np.unique(self.person, return_index=True)
-        known = values[first][np.isfinite(values[first])]
+        known = self._one_each(values)
         if len(known) < 2:
             return 0.0, 1.0
         return float(known.mean()), float(max(known.std(), 1e-3))
+
+    def _one_each(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The first known value of each person who has one."""
+        known = np.isfinite(values)
+        _, first = np.unique(self.person[known], return_index=True)
+        return values[known][first]
 
 
 def masked_mse(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
