@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251 - of our own making, as processes send it to each other
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from gait3dlib import training
+from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.model import GaitModel
 
@@ -56,3 +59,28 @@ def sent(thing: T) -> T:
     """The thing as it arrives in another process."""
     arrived: T = pickle.loads(pickle.dumps(thing))
     return arrived
+
+
+def train_encoder(name: str, data: Path, out: Path, **changes: Any) -> Path:
+    """A few steps of one encoder; ``schedule`` is changed key by key."""
+    asked = {"validation_people": 2, "dim": 16, "report": lambda text: None, **changes}
+    asked["schedule"] = {**SCHEDULE, **changes.get("schedule", {})}
+    modality = {name: asked.pop("settings", MODALITIES[name])}
+    prepare(data, modality)
+    return training.train_encoder(modality=modality, data=data, out=out, **asked)
+
+
+def train_fusion(encoders: Path, data: Path, out: Path, **changes: Any) -> Path:
+    """A few steps of the fusion of the encoders in that folder; returns the weights folder."""
+    asked = {"validation_people": 2, "variants": 2, "report": lambda text: None, **changes}
+    asked["schedule"] = {**SCHEDULE, **changes.get("schedule", {})}
+    asked["fusion"] = {k: v for k, v in FUSION.items() if k != "dim"} | changes.get("fusion", {})
+    names = asked.pop("modalities", sorted(path.stem for path in encoders.glob("*.safetensors")))
+    prepare(data, {name: weights.read(encoders / f"{name}.safetensors")[1]["config"] for name in names})
+    return training.train_fusion(encoders=encoders, modalities=names, data=data, out=out, **asked)
+
+
+def prepare(data: Path, modalities: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Fill the cache in this process: starting others would take most of a test's time."""
+    for name, settings in modalities.items():
+        WalkFolder(data).prepare(name, weights.resolved(name, settings or {}), jobs=1)
