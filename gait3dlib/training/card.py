@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,10 @@ MUST_NOT = [
 ]
 
 
+def _told(value: cards.Metric | dict[str, cards.Metric]) -> cards.Metric | dict[str, cards.Metric]:
+    return "not measured" if isinstance(value, float) and math.isnan(value) else value
+
+
 def write_card(
     weights: Path,
     *,
@@ -39,7 +44,7 @@ def write_card(
         task: what goes in and what comes out.
         data: names of data cards.
         people: how many people it was trained on.
-        metrics: measured figures.
+        metrics: figures; one that is not a number could not be measured, and the card says so.
         config: the config it was trained from.
         commit: of the code; None = the checkout's.
     """
@@ -51,7 +56,7 @@ def write_card(
         must_not_be_used_for=MUST_NOT,
         task=task,
         data=data,
-        metrics=dict(metrics),
+        metrics={name: _told(value) for name, value in metrics.items()},
         config=config,
         commit=commit or str(environment(0)["git"]) or "not in a checkout",
         fingerprint=cards.fingerprint(weights),

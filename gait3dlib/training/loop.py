@@ -184,8 +184,8 @@ class Loop:
                 f"{path}: does not fit this config; start afresh without --resume, or in another folder"
             ) from error
         rate.last_epoch, rate._step_count = state["rate"]["last_epoch"], state["rate"]["_step_count"]
-        for group, value in zip(optimiser.param_groups, rate.get_lr(), strict=True):
-            group["lr"] = value
+        for group, base in zip(optimiser.param_groups, rate.base_lrs, strict=True):
+            group["lr"] = base * self._rate(rate.last_epoch)
         self.report(f"resumed at step {state['step']}")
         return int(state["step"])
 
