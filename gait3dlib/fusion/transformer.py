@@ -36,14 +36,23 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(
-        self, queries: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor
+        self,
+        queries: torch.Tensor,
+        tokens: torch.Tensor,
+        real: torch.Tensor,
+        bias: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """``[b, q, d]``, ``[b, n, d]``, ``real [b, n]`` -> ``[b, q, d]`` and weights ``[b, q, n]``."""
+        """``[b, q, d]``, ``[b, n, d]``, ``real [b, n]`` -> ``[b, q, d]`` and weights ``[b, q, n]``.
+
+        ``bias [q, n]`` is added to the scores before the softmax.
+        """
         b, q, d = queries.shape
         size = d // self.heads
         key, value = self.key_value(tokens).view(b, -1, 2, self.heads, size).permute(2, 0, 3, 1, 4)
         query = self.query(queries).view(b, q, self.heads, size).transpose(1, 2)
         scores = query @ key.transpose(2, 3) / math.sqrt(size)
+        if bias is not None:
+            scores = scores + bias
         scores = scores.masked_fill(~real[:, None, None, :], -torch.inf)
         weights = scores.softmax(dim=-1)
         mixed = functional.dropout(weights, self.dropout, self.training) @ value
@@ -68,10 +77,14 @@ class Block(nn.Module):
         )
 
     def forward(
-        self, queries: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor
+        self,
+        queries: torch.Tensor,
+        tokens: torch.Tensor,
+        real: torch.Tensor,
+        bias: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Queries read tokens; returns the new queries and the attention weights."""
-        update, weights = self.attention(self.norm_query(queries), self.norm_token(tokens), real)
+        update, weights = self.attention(self.norm_query(queries), self.norm_token(tokens), real, bias)
         queries = queries + update
         return queries + self.feed(self.norm_feed(queries)), weights
 
@@ -128,6 +141,9 @@ class Fusion(nn.Module):
         self.task = nn.Parameter(0.02 * torch.randn(len(self.tasks), dim))
         self.read = Block(dim, heads, dropout)
         self.part = nn.Parameter(torch.randn(parts, dim, part_dim) * dim**-0.5)
+        # identity starts as what the encoders say near each part's height; the transformer adds to it
+        self.focus = nn.Parameter(torch.tensor(2.0 * parts))
+        self.gate = nn.Parameter(torch.tensor(0.1))
         # identity queries start spread over the body: part 0 at the head, the last at the feet
         self.register_buffer("query_height", 1 - (torch.arange(parts) + 0.5) / parts, persistent=False)
 
@@ -144,17 +160,31 @@ class Fusion(nn.Module):
         """
         names = sorted(tokens)
         real = self._thin({name: tokens[name].real for name in names})
+        said = torch.cat([functional.normalize(tokens[name].values, dim=2) for name in names], dim=1)
         x = torch.cat([self._enter(name, tokens[name]) for name in names], dim=1)
         mask = torch.cat([real[name] for name in names], dim=1)
         for block in self.blocks:
             x, _ = block(x, x, mask)
         height: torch.Tensor = self.query_height  # type: ignore[assignment]
         queries = torch.cat([self.identity + self._where(self.height, height), self.task])
-        answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask)
-        parts = torch.einsum("bpd,pde->bpe", answers[:, : self.parts], self.part)
+        near = self._near(torch.cat([tokens[name].height for name in names]))
+        answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask, near)
+        pooled = weights[:, : self.parts] @ said.to(weights.dtype)
+        mixed = pooled + self.gate * answers[:, : self.parts]
+        parts = torch.einsum("bpd,pde->bpe", mixed, self.part)
         shares = weights[:, : self.parts].mean(dim=1).split([real[n].shape[1] for n in names], dim=1)
         tasks = {task: answers[:, self.parts + i] for i, task in enumerate(self.tasks)}
         return parts, tasks, {n: share.sum(dim=1) for n, share in zip(names, shares, strict=True)}
+
+    def _near(self, height: torch.Tensor) -> torch.Tensor:
+        """Bias ``[queries, n]`` of attention: identity parts look at their own height first.
+
+        Minus the squared distance in height times ``focus``; nothing for tokens of no height, nor for tasks.
+        """
+        query: torch.Tensor = self.query_height  # type: ignore[assignment]
+        distance = (query[:, None] - height[None, :]).nan_to_num()
+        near = -(self.focus * distance).square()
+        return torch.cat([near, near.new_zeros(len(self.task), len(height))])
 
     def _enter(self, name: str, tokens: Tokens) -> torch.Tensor:
         # weight 0 does not silence NaN, so what is no evidence is blanked before it enters

@@ -69,8 +69,6 @@ class WalkTokens:
         }
         self.caches: dict[str, TokenCache] = {}
 
-    # tokens are kept in 16 bits anyway, and bfloat16 halves the time
-    @torch.autocast("cpu", torch.bfloat16)
     def fill(self, variants: int, frames: int, jitter: Augment, seed: int, report: Report) -> None:
         """Encode the training walks ``variants`` times, drawn and augmented anew each time."""
         for name, modality in self.model.modalities.items():
@@ -78,7 +76,9 @@ class WalkTokens:
             sets = []
             for variant in range(variants):
                 report(f"encoding {len(samples)} walks with {name}, variant {variant + 1} of {variants}")
-                sets.append(_encode_variant(encoder, modality, samples, frames, jitter, [seed, variant]))
+                # tokens are kept in 16 bits anyway, and bfloat16 halves the time
+                with torch.autocast("cpu", torch.bfloat16):
+                    sets.append(_encode_variant(encoder, modality, samples, frames, jitter, [seed, variant]))
             self.caches[name] = TokenCache(sets)
 
     def batch(
