@@ -1,4 +1,4 @@
-"""Make a trained weights folder the default one: copy the files, write a card with measured figures beside each.
+"""Make trained weights the default ones: copy the files, write a card with measured figures beside each.
 
     python tools/release_weights.py runs/fusion/weights --report report.json --commit HASH
 
