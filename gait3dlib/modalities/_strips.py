@@ -68,6 +68,9 @@ class StripEncoder(nn.Module):
         # one matrix a strip: what matters at the knee is not what matters at the head
         self.project = nn.Parameter(torch.empty(strips, pooled, dim))
         nn.init.normal_(self.project, std=pooled**-0.5)
+        # what centres the tokens, set when training ends (see absorb)
+        self.offset: torch.Tensor
+        self.register_buffer("offset", torch.zeros(strips, dim))
         height = 1 - (torch.arange(strips) + 0.5) / strips
         self.register_buffer("height", height, persistent=False)
 
@@ -84,11 +87,26 @@ class StripEncoder(nn.Module):
         total = maps.new_zeros(walks, *maps.shape[1:]).index_add(0, owner, maps)
         mean = total / batch.lengths.clamp(min=1).view(-1, 1, 1).to(maps.dtype)
         pooled = torch.cat([most, mean], dim=2)
-        values = torch.einsum("bsc,scd->bsd", pooled, self.project)
+        values = torch.einsum("bsc,scd->bsd", pooled, self.project) + self.offset
         real = batch.present[:, None].expand(-1, self.strips)
         height: torch.Tensor = self.height  # type: ignore[assignment]
         t_s = torch.full(real.shape, torch.nan, device=values.device)
         return Tokens(values * real[..., None], real, height, t_s)
+
+    def absorb(self, norm: nn.BatchNorm1d) -> None:
+        """Make a batch norm of the flattened tokens ``[b, strips * dim]`` part of the encoder.
+
+        The norm after which identity is classified (BNNeck) takes away what all people share. Tokens that
+        keep it lie in a narrow cone, where cosines say little and a fusion learns slowly.
+        """
+        shape = self.offset.shape
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+        with torch.no_grad():
+            scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
+            self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
+            self.project.mul_(scale[:, None])
 
     def _strips_of_frames(self, maps: torch.Tensor) -> torch.Tensor:
         n, c, h, w = maps.shape

@@ -66,6 +66,12 @@ class EncoderAndHead(nn.Module):
             logits, attributes = self.head(tokens)
         return tokens.values, logits, attributes
 
+    def absorb_norm(self) -> None:
+        """Hand the head's norm over to an encoder that can take it, once training has ended."""
+        absorb = getattr(self.encoder, "absorb", None)
+        if callable(absorb):
+            absorb(self.head.norm)
+
 
 def train_encoder(
     *,
@@ -116,6 +122,7 @@ def train_encoder(
     torch.manual_seed(seed)
     task = EncoderTask(weights.make_modality(name, settings), split, loop, jitter, dim, attribute_weight)
     loop.run(task.module, task.losses, task.validate, resume=resume)
+    task.module.absorb_norm()
     path = out / f"{name}.safetensors"
     meta = {"kind": "modality", "name": name, "dim": dim, "config": settings, "trained": True}
     weights.write(path, task.module.encoder.state_dict(), meta)
