@@ -139,7 +139,8 @@ def test_attributes_fall_to_the_mean(shuffled: Path, leaking: Path, runs: Path) 
     if not (runs / "shuffled").exists():
         rank_1(shuffled, runs / "shuffled")
     age, bmi = errors(shuffled, runs / "shuffled")
-    assert min(age, bmi) > 0.9, f"age {age:.2f}, BMI {bmi:.2f} of the error of the mean"
+    # a chance correlation of 0.5 over 36 walks would take it down to here
+    assert min(age, bmi) > 0.86, f"age {age:.2f}, BMI {bmi:.2f} of the error of the mean"
     rank_1(leaking, runs / "leaking")
     _, leaked = errors(leaking, runs / "leaking")
     assert leaked < 0.8, f"{leaked:.2f}: a leak must be noticed, or this test shows nothing"
