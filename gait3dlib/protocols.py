@@ -44,10 +44,10 @@ BASELINE = "gait energy image"
 
 
 class CrossView:
-    """One gallery walk a person; probes are their other walks, from far enough away.
+    """Gallery walks of a person's first session; probes are their other walks, from far enough away.
 
     Args:
-        gallery_view_deg: a person's gallery walk is the one of their first session nearest to this view.
+        gallery_view_deg: one gallery walk a person, the one nearest to this view; None = all of the session.
         min_degrees: a probe is compared only with gallery walks at least so far away in view.
         other_session: probes come from other sessions than the person's gallery walk.
         stranger_share: share of people who are left out of the gallery for the open-set figures.
@@ -56,7 +56,7 @@ class CrossView:
     def __init__(
         self,
         *,
-        gallery_view_deg: float = 90.0,
+        gallery_view_deg: float | None = 90.0,
         min_degrees: config.NotNegative = 30.0,
         other_session: bool = True,
         stranger_share: config.Share = 0.5,
@@ -76,13 +76,12 @@ class CrossView:
         for person in sorted({walk.subject for walk in walks}):
             own = [i for i, walk in enumerate(walks) if walk.subject == person]
             first = min(walks[i].session for i in own)
-            enrolled = min(
-                (i for i in own if walks[i].session == first),
-                key=lambda i: float(view_difference(_view(walks[i]), self.gallery_view_deg)),
-            )
-            gallery.append(enrolled)
+            enrolled = [i for i in own if walks[i].session == first]
+            if (view := self.gallery_view_deg) is not None:
+                enrolled = [min(enrolled, key=lambda i: float(view_difference(_view(walks[i]), view)))]
+            gallery += enrolled
             probe += [
-                i for i in own if i != enrolled and not (self.other_session and walks[i].session == first)
+                i for i in own if i not in enrolled and not (self.other_session and walks[i].session == first)
             ]
         if not probe:
             raise InputError("no walk is left as a probe; record at least two sessions of each person")

@@ -169,6 +169,8 @@ class Fusion(nn.Module):
         queries = torch.cat([self.identity + self._where(self.height, height), self.task])
         near = self._near(torch.cat([tokens[name].height for name in names]))
         answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask, near)
+        # what is no evidence may hold anything, and nothing times NaN is NaN
+        said = said.masked_fill(~mask[..., None], 0)
         pooled = weights[:, : self.parts] @ said.to(weights.dtype)
         mixed = pooled + self.gate * answers[:, : self.parts]
         parts = torch.einsum("bpd,pde->bpe", mixed, self.part)

@@ -226,7 +226,7 @@ def config_of(**changes: Any) -> Callable[[dict[str, torch.Tensor], dict[str, An
         ("silhouette", config_of(width=-1), "greater than or equal to 1"),
         ("silhouette", config_of(widht=8), "unknown key; did you mean 'width'"),
         ("silhouette", lambda t, m: m.update(config=[1]), "must be a mapping"),
-        ("silhouette", lambda t, m: m.pop("config"), "project should be"),
+        ("silhouette", lambda t, m: m.pop("config"), "offset should be"),
         (
             "silhouette",
             lambda t, m: m.update(name="lidar"),
