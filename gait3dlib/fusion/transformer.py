@@ -160,8 +160,10 @@ class Fusion(nn.Module):
         """
         names = sorted(tokens)
         real = self._thin({name: tokens[name].real for name in names})
-        said = torch.cat([functional.normalize(tokens[name].values, dim=2) for name in names], dim=1)
-        x = torch.cat([self._enter(name, tokens[name]) for name in names], dim=1)
+        # what is no evidence may hold anything, and weight 0 does not silence NaN: it is blanked first
+        values = {n: tokens[n].values.masked_fill(~tokens[n].real[..., None], 0.0) for n in names}
+        said = torch.cat([functional.normalize(values[name], dim=2) for name in names], dim=1)
+        x = torch.cat([self._enter(name, values[name], tokens[name]) for name in names], dim=1)
         mask = torch.cat([real[name] for name in names], dim=1)
         for block in self.blocks:
             x, _ = block(x, x, mask)
@@ -169,8 +171,6 @@ class Fusion(nn.Module):
         queries = torch.cat([self.identity + self._where(self.height, height), self.task])
         near = self._near(torch.cat([tokens[name].height for name in names]))
         answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask, near)
-        # what is no evidence may hold anything, and nothing times NaN is NaN
-        said = said.masked_fill(~mask[..., None], 0)
         pooled = weights[:, : self.parts] @ said.to(weights.dtype)
         mixed = pooled + self.gate * answers[:, : self.parts]
         parts = torch.einsum("bpd,pde->bpe", mixed, self.part)
@@ -188,9 +188,7 @@ class Fusion(nn.Module):
         near = -(self.focus * distance).square()
         return torch.cat([near, near.new_zeros(len(self.task), len(height))])
 
-    def _enter(self, name: str, tokens: Tokens) -> torch.Tensor:
-        # weight 0 does not silence NaN, so what is no evidence is blanked before it enters
-        values = tokens.values.masked_fill(~tokens.real[..., None], 0.0)
+    def _enter(self, name: str, values: torch.Tensor, tokens: Tokens) -> torch.Tensor:
         x: torch.Tensor = self.enter[name](values) + self.modality[name]
         return x + self._where(self.height, tokens.height) + self._where(self.time, tokens.t_s / 10)
 
