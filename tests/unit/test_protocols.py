@@ -253,6 +253,19 @@ def test_who_takes_everybody_for_one_person_or_for_their_neighbour_gets_nothing_
     assert swapped.identification[BOTH].rank[1].value == 0.0
 
 
+def test_who_was_not_seen_is_nobodys_likeness(
+    monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline, world: Path
+) -> None:
+    """All probes are the opposite of the gallery; somebody of whom nothing is known is not nearer."""
+    folder = WalkFolder(world)
+    gallery, _ = CrossView().split(folder.walks)
+    embedding = np.full((24, 1), -1.0)
+    embedding[gallery] = 1.0
+    embedding[gallery[0]] = np.nan
+    found = with_embedding(monkeypatch, pipeline, world, embedding)
+    assert found.identification[BOTH].rank[1].value == 0.0
+
+
 # ---- data with holes ------------------------------------------------------------------------------
 
 
