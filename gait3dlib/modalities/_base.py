@@ -73,7 +73,8 @@ class Modality(ABC):
     """Reads streams of a walk, prepares them, encodes them.
 
     ``streams`` are the streams it needs, all of them; the first one is the one that :meth:`derive` can make
-    from others. Constructor keywords are the modality's config schema (see :mod:`gait3dlib.config`).
+    from others. Constructor keywords are the modality's config schema (see :mod:`gait3dlib.config`); each is
+    kept as an attribute of its name, and there is no other attribute: ``vars(modality)`` is its config.
     """
 
     streams: ClassVar[tuple[StreamSpec, ...]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import io
@@ -20,7 +21,8 @@ from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.errors import ConfigError
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Batch, Modality, Sample
-from gait3dlib.types import STREAM_SPECS, GaitSequence, StreamSpec, Tokens
+from gait3dlib.modalities.silhouette import Silhouette
+from gait3dlib.types import STREAM_SPECS, GaitSequence, Stream, StreamSpec, Tokens
 
 NAMES = registry.names("modality")
 MAX_BYTES = 4_000_000  # of an encoder of the default set
@@ -177,6 +179,43 @@ def test_the_encoder_learns_and_lies_within_the_size_of_the_default_set(
     torch.save(encoder.state_dict(), held)
     held.seek(0)
     modality.encoder(128).load_state_dict(torch.load(held, weights_only=True))
+
+
+class FromDepth(Silhouette):
+    """A modality that can make its first stream, and needs a second one beside it."""
+
+    streams = (STREAM_SPECS["silhouette"], STREAM_SPECS["keypoints"])
+
+    def derive(self, seq: GaitSequence) -> Stream | None:
+        """The outline of what the depth camera sees."""
+        if "depth" not in seq.streams:
+            return None
+        depth = seq.streams["depth"]
+        return Stream(np.where(depth.data > 0, 255, 0).astype(np.uint8), depth.t_ns)
+
+
+def test_the_first_stream_may_be_made_from_others_and_the_rest_must_be_there(
+    strolls: list[GaitSequence],
+) -> None:
+    seq, modality = strolls[0], FromDepth()
+    given, made = modality.sample(seq), modality.sample(seq.without("silhouette"))
+    assert given is not None
+    assert made is not None
+    np.testing.assert_array_equal(given.frames, Silhouette().sample(seq).frames)  # type: ignore[union-attr]
+    assert made.frames.shape == given.frames.shape
+    assert np.mean(made.frames != given.frames) < 0.2, "the outline of one body, by two sensors"
+    assert modality.sample(seq.without("keypoints")) is None
+    assert modality.sample(seq.without("silhouette", "depth")) is None
+
+
+def test_a_walk_without_a_usable_frame_has_no_sample(name: str, strolls: list[GaitSequence]) -> None:
+    if name not in tiny.MODALITIES:
+        pytest.skip("an empty stream is made here for silhouettes and keypoints only")
+    modality = config.build(registry.get("modality", name), {})
+    (spec,) = modality.streams
+    held = strolls[0].streams[spec.name]
+    empty = dataclasses.replace(held, data=np.zeros_like(held.data))
+    assert modality.sample(GaitSequence({spec.name: empty})) is None
 
 
 # ---- a plugin, really installed -------------------------------------------------------------------
