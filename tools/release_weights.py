@@ -1,8 +1,9 @@
 """Make trained weights the default ones: copy the files, write a card with measured figures beside each.
 
-    python tools/release_weights.py runs/fusion/weights --report report.json --commit HASH
+    python tools/release_weights.py runs/fusion/weights --report report.json --run fusion=runs/fusion ...
 
 ``report.json`` is what ``gait3d evaluate --json`` printed for these weights on people never trained on.
+``--run`` names the run folder of each file: the commit that its card states is the one that the run noted.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--report", type=Path, required=True)
-    parser.add_argument("--commit", required=True)
+    parser.add_argument("--run", action="append", required=True, metavar="NAME=FOLDER")
     options = parser.parse_args()
     report = json.loads(options.report.read_text())
+    runs = dict(text.split("=", 1) for text in options.run)
     target = _resources.weights_folder()
     names = available(options.folder)
     _, info = read(options.folder / f"{FUSION}.safetensors")
@@ -44,8 +46,13 @@ def main() -> None:
             people=int(info["people"]),
             metrics=_metrics(report, row),
             config=f"configs/{name}.yaml",
-            commit=options.commit,
+            commit=_commit(Path(runs[name])),
         )
+
+
+def _commit(run: Path) -> str:
+    noted = json.loads((run / "environment.json").read_text())
+    return noted["git"] + (" with uncommitted changes" if noted["git_changes"] else "")
 
 
 def _task(name: str, names: list[str]) -> str:
