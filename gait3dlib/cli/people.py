@@ -9,9 +9,9 @@ import typer
 
 from gait3dlib.cli import _options as option
 from gait3dlib.cli._answers import RecognitionTable
-from gait3dlib.cli._output import clean, console, counting, plain, show_json
+from gait3dlib.cli._output import clean, console, counting, note, plain, show_json
 from gait3dlib.cli._sources import files_of, one_walk, walks_of_source
-from gait3dlib.errors import GalleryError, did_you_mean
+from gait3dlib.errors import GalleryError, NoEvidence, did_you_mean
 
 if TYPE_CHECKING:
     from gait3dlib.types import GaitSequence
@@ -41,13 +41,25 @@ def recognize(
     place = option.gallery_if_any(gallery)
     with option.open_pipeline(weights, modalities, place) as pipeline:
         table = RecognitionTable(pipeline)
+        answered, refused = 0, None  # one walk without evidence must not end a live stream
         for number, seq in walks_of_source(source, walk, start, stop):
-            found = pipeline.identify(seq) if len(pipeline.gallery) else pipeline.describe(seq)
+            try:
+                found = pipeline.identify(seq) if len(pipeline.gallery) else pipeline.describe(seq)
+            except NoEvidence as error:
+                if refused is not None:
+                    note(f"a walk is passed over: {refused}")
+                refused = error
+                continue
+            answered += 1
             if as_json:
                 enrolled = len(pipeline.gallery)
                 show_json({"source": source, "walk": number, "enrolled": enrolled, **plain(found)})
             else:
                 table.add(number, found)
+        if refused is not None:
+            if not answered:
+                raise refused
+            note(f"a walk is passed over: {refused}")
         if not as_json:
             table.remarks()
 

@@ -349,6 +349,16 @@ def test_bad_input_is_one_sentence_and_changes_nothing(kind: str, things: Path, 
     assert not (folder / "it-ran").exists()
 
 
+def test_a_walk_without_evidence_is_passed_over(things: Path, tmp_path: Path) -> None:
+    whole = gait3dlib.load(things / "ada.h5")
+    blink = gait3dlib.GaitSequence({name: stream.slice(0, 1) for name, stream in whole.streams.items()})
+    path = gait3dlib.save(tmp_path / "two.h5", blink, whole)
+    result = gait3d(*with_weights(things, "recognize", path, "--json"))
+    assert result.exit_code == 0
+    assert [json.loads(line)["walk"] for line in result.stdout.splitlines()] == [1]
+    assert result.stderr.startswith("a walk is passed over: the walk has 1 usable frame,")
+
+
 def test_the_payload_would_have_run(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Payload(tmp_path / "it-ran")))
     assert (tmp_path / "it-ran").exists()
