@@ -14,6 +14,7 @@ there, so zero rotations are the T-pose.
 """
 
 from gait3dlib.body._layouts import JOINT_NAMES, LAYOUTS, MIRROR, PARENTS, to_smpl24
+from gait3dlib.body._numbers import SHAPE_NAMES
 from gait3dlib.body._shape import Body
 from gait3dlib.body._shaped import COCO_NAMES, ShapedBody
 from gait3dlib.body._solver import DENSITY_KG_M3, BodyShape
@@ -25,6 +26,7 @@ __all__ = [
     "LAYOUTS",
     "MIRROR",
     "PARENTS",
+    "SHAPE_NAMES",
     "Body",
     "BodyShape",
     "ShapedBody",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib._resources import asset
+from gait3dlib.body._numbers import check_numbers
 from gait3dlib.body._shaped import ShapedBody
-from gait3dlib.body._skinning import F32, inflate, mesh_volume
-from gait3dlib.body._solver import DENSITY_KG_M3, BodyShape, Solver
-from gait3dlib.body._space import Space, blend, frozen, low_mesh
+from gait3dlib.body._skinning import F32, Floats, inflate, mesh_volume
+from gait3dlib.body._solver import DENSITY_KG_M3, MAX_AGE, MIN_AGE, BodyShape, Solver
+from gait3dlib.body._space import Candidate, Space, age_of, blend, frozen, low_mesh
 from gait3dlib.errors import InputError
 
 
@@ -46,6 +48,11 @@ class Body:
         return _load(detail)
 
     @property
+    def space(self) -> Space:
+        """The shape space itself, for who differentiates through it."""
+        return self._space
+
+    @property
     def faces(self) -> NDArray[np.int32]:
         """Triangles, int32 [F, 3], outward; the same for every body."""
         return self._mesh.faces
@@ -64,8 +71,34 @@ class Body:
         Raises:
             InputError: height or mass is out of reach at this age and gender; names the range.
         """
-        solver = Solver(self._space, shape)
-        muscle, found = solver.solve()
+        muscle, found = Solver(self._space, shape).solve()
+        return self._shaped(shape, muscle, found)
+
+    def from_numbers(self, numbers: Floats | Sequence[float]) -> ShapedBody:
+        """The body that the ten shape numbers of an `smpl` stream of layout ``free_body`` describe.
+
+        Exact: ``from_numbers(person.numbers)`` is `person` again. Its :class:`BodyShape` names the nearer
+        gender; height and mass are those of the mesh.
+
+        Args:
+            numbers: [10], see :data:`gait3dlib.body.SHAPE_NAMES`.
+
+        Raises:
+            InputError: not ten, or outside the shape space.
+        """
+        found = self._space.at(check_numbers(numbers))
+        age, female, muscle, _, _, proportions = (float(n) for n in found.numbers[:6])
+        stated = BodyShape(
+            min(max(age_of(age), MIN_AGE), MAX_AGE),
+            "female" if female >= 0.5 else "male",
+            found.height,
+            found.volume * DENSITY_KG_M3,
+            muscle,
+            proportions,
+        )
+        return self._shaped(stated, muscle, found)
+
+    def _shaped(self, shape: BodyShape, muscle: float, found: Candidate) -> ShapedBody:
         bind, vertices = found.bind, found.vertices
         if self._carry is not None:
             index, weights = self._carry
@@ -89,6 +122,7 @@ class Body:
             weights=self._mesh.weights,
             landmark_index=self._mesh.landmark_index,
             landmark_weights=self._mesh.landmark_weights,
+            numbers=frozen(found.numbers),
         )
 
     def height_range(self, age_years: float, gender: Literal["female", "male"]) -> tuple[float, float]:

@@ -93,6 +93,8 @@ class ShapedBody:
         weights: float32 [V, 24], how much of each joint's motion a vertex follows; rows sum to 1.
         landmark_index: [5, 3], the vertices around nose, left and right eye, left and right ear.
         landmark_weights: float32 [5, 3], their shares.
+        numbers: float64 [10], the body as a point of the shape space; see
+            :data:`gait3dlib.body.SHAPE_NAMES` and :meth:`gait3dlib.body.Body.from_numbers`.
 
     Skinning starts from the bind pose, not from the T-pose: walking arms hang far from a T and near
     the bind pose, so the shoulders keep their volume.
@@ -112,6 +114,7 @@ class ShapedBody:
     weights: F32 = field(repr=False)
     landmark_index: NDArray[np.int64] = field(repr=False)
     landmark_weights: F32 = field(repr=False)
+    numbers: F64 = field(repr=False)
 
     @property
     def bmi(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gait3dlib.body._numbers import AXES, stretched
 from gait3dlib.body._shaped import t_pose_joints, t_pose_rotations
 from gait3dlib.body._skinning import F32, F64, mesh_volume
 
@@ -38,6 +39,11 @@ class Candidate:
     vertices: F32
     height: float
     volume: float
+    numbers: F64
+
+
+# vertices and joints over (muscle, weight, height), and (age, female, proportions) of anny's axes
+Corners = tuple[F32, F64, tuple[float, float, float]]
 
 
 class Space:
@@ -56,20 +62,44 @@ class Space:
         self._scores = scores.reshape(*(len(k) for k in self._knots), scores.shape[1])
         self.mesh = full_mesh(arrays)
 
-    def corners(self, age_years: float, female: bool, proportions: float) -> tuple[F32, F64]:
+    @property
+    def knots(self) -> list[NDArray[Any]]:
+        """Where the grid lies along maturity, female, muscle, weight, stature and proportions."""
+        return self._knots
+
+    @property
+    def scores(self) -> F64:
+        """Component scores [age, gender, muscle, weight, height, proportions, C] of the grid's bodies."""
+        return self._scores
+
+    @property
+    def components(self) -> tuple[F32, F32, F64, F64]:
+        """Mean and basis of the vertices [V * 3], [C, V * 3] and of the joints [72], [C, 72]."""
+        return self._mean, self._basis, self._joints_mean, self._joints_basis
+
+    def corners(self, age_years: float, female: bool, proportions: float) -> Corners:
         """Bodies over (muscle, weight, height) at one age, gender and proportions.
 
         Vertices [3 * 3 * 2, V * 3] and joints [3 * 3 * 2, 24 * 3], in the bind pose.
         """
-        age = float(np.interp(age_years, _YEARS, _MATURITY))
+        return self._corners(maturity(age_years), float(female), proportions)
+
+    def _corners(self, age: float, female: float, proportions: float) -> Corners:
         scores = np.tensordot(_hat(self._knots[0], age), self._scores, 1)
-        scores = scores[int(female)]
+        scores = np.tensordot(_hat(self._knots[1], female), scores, 1)
         scores = np.tensordot(scores, _hat(self._knots[5], proportions), ([3], [0]))
         flat = scores.reshape(-1, scores.shape[-1])
         vertices = flat.astype(np.float32) @ self._basis + self._mean
-        return vertices, flat @ self._joints_basis + self._joints_mean
+        return vertices, flat @ self._joints_basis + self._joints_mean, (age, female, proportions)
 
-    def build(self, corners: tuple[F32, F64], muscle: float, weight: float, stature: float) -> Candidate:
+    def at(self, numbers: F64) -> Candidate:
+        """The body that ten numbers describe; see :data:`gait3dlib.body.SHAPE_NAMES`."""
+        age, female, muscle, weight, stature, proportions = (float(n) for n in numbers[:AXES])
+        return self.build(self._corners(age, female, proportions), muscle, weight, stature, numbers[AXES:])
+
+    def build(
+        self, corners: Corners, muscle: float, weight: float, stature: float, stretch: F64 | None = None
+    ) -> Candidate:
         """The body at a point of anny's axes muscle, weight and height."""
         knots = self._knots
         mix = np.einsum(
@@ -77,12 +107,27 @@ class Space:
         ).reshape(-1)
         bind = (mix.astype(np.float32) @ corners[0]).reshape(-1, 3)
         bind_joints = (mix @ corners[1]).reshape(-1, 3)
+        stretch = np.zeros(4) if stretch is None else stretch
+        if stretch.any():
+            bind, bind_joints = stretched(bind, bind_joints, self.mesh.weights, stretch)
         rotations = t_pose_rotations(bind_joints)
         joints = t_pose_joints(bind_joints, rotations)
         vertices = blend(bind, self.mesh.weights, bind_joints, rotations, joints)
         height = float(vertices[:, 2].max() - vertices[:, 2].min())
         volume = mesh_volume(vertices, self.mesh.faces)
-        return Candidate(bind, bind_joints, rotations, joints, vertices, height, volume)
+        age, female, proportions = corners[2]
+        numbers = np.array([age, female, muscle, weight, stature, proportions, *stretch])
+        return Candidate(bind, bind_joints, rotations, joints, vertices, height, volume, numbers)
+
+
+def maturity(age_years: float) -> float:
+    """anny's age of a person of so many years."""
+    return float(np.interp(age_years, _YEARS, _MATURITY))
+
+
+def age_of(age: float) -> float:
+    """Years of a person of anny's age; the inverse of :func:`maturity`."""
+    return float(np.interp(age, _MATURITY, _YEARS))
 
 
 def full_mesh(arrays: dict[str, NDArray[Any]]) -> Mesh:
