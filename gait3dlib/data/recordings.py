@@ -15,6 +15,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gait3dlib import registry
 from gait3dlib._processes import starting_workers
@@ -65,6 +66,28 @@ class WalkFolder:
     def subjects(self) -> list[str]:
         """Everybody, sorted."""
         return sorted({walk.subject for walk in self.walks})
+
+    def truths(self, name: str) -> NDArray[np.float32]:
+        """What the simulator kept under ``name`` for every walk, flattened: ``[walks, n]``.
+
+        For training and for scoring only: no stream holds it, so no model sees it. A walk without it is NaN.
+
+        Raises:
+            InputError: no walk has it, or walks have it in different sizes.
+        """
+        held: list[NDArray[np.float32] | None] = []
+        for path in sorted({walk.path for walk in self.walks}):
+            with open_recording(path) as recording:
+                for index in range(len(recording.walks)):
+                    truth = recording.truth(index)
+                    array = None if truth is None else truth.arrays.get(name)
+                    held.append(None if array is None else np.asarray(array, np.float32).reshape(-1))
+        sizes = {len(array) for array in held if array is not None}
+        if len(sizes) != 1:
+            found = "walks hold it in different sizes" if sizes else "no walk holds it"
+            raise InputError(f"{self.root}: {name!r} cannot be learnt: {found}; take it out of traits")
+        unknown = np.full(sizes.pop(), np.nan, np.float32)
+        return np.stack([unknown if array is None else array for array in held])
 
     def prepare(
         self,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gait3dlib import registry
 from gait3dlib.config import build, check
@@ -62,6 +63,23 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if not isinstance(meta, dict):
         raise WeightsError(f"{path}: a safetensors file, but not one that gait3dlib wrote")
     return tensors, meta
+
+
+def load_encoder(encoder: nn.Module, path: Path, settings: Mapping[str, Any]) -> None:
+    """Put the weights of a file into an encoder that was built with ``settings``.
+
+    Raises:
+        WeightsError: not a weights file, or of an encoder with other settings.
+    """
+    tensors, meta = read(path)
+    if meta.get("config") != dict(settings):
+        raise WeightsError(f"{path}: made with {meta.get('config')}, not with {dict(settings)}")
+    try:
+        encoder.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path}: does not fit this encoder ({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def make_modality(name: str, settings: Mapping[str, Any] | None = None) -> Modality:

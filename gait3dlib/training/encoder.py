@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +31,28 @@ class Head(nn.Module):
     """What an encoder is trained against and loses afterwards: identity per strip, attributes over all.
 
     Identity follows BNNeck (Luo et al., CVPR workshops 2019): triplet before the batch norm, cosine classes
-    after it.
+    after it. Traits, where a simulator tells them, are read linearly off the same normed tokens: they say
+    what differs between people, and say the same from every view.
     """
 
-    def __init__(self, dim: int, strips: int, people: int) -> None:
+    def __init__(self, dim: int, strips: int, people: int, traits: int = 0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(strips * dim)
+        self.traits = nn.Linear(strips * dim, traits) if traits else None
         self.classes = nn.Parameter(torch.randn(strips, dim, people) * dim**-0.5)
         self.attributes = nn.Sequential(nn.BatchNorm1d(dim), nn.Linear(dim, 3))
 
-    def forward(self, tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine logits ``[b, strips, people]`` and attributes ``[b, 3]`` (age, BMI standardised; gender)."""
+    def forward(self, tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Cosine logits ``[b, strips, people]``, attributes ``[b, 3]`` (age, BMI standardised; gender) and
+        traits ``[b, n]``, standardised."""
         values = tokens.values.to(self.classes.dtype)
-        normed = self.norm(values.flatten(1)).view_as(values)
-        cosine = torch.einsum(
-            "bsd,sdp->bsp", functional.normalize(normed, dim=2), functional.normalize(self.classes, dim=1)
-        )
-        return cosine, self.attributes(values.mean(dim=1))
+        flat = self.norm(values.flatten(1))
+        normed = functional.normalize(flat.view_as(values), dim=2)
+        cosine = torch.einsum("bsd,sdp->bsp", normed, functional.normalize(self.classes, dim=1))
+        # scaled, or one step of Adam moves the sum of so many inputs too far
+        scaled = flat * flat.shape[1] ** -0.5
+        traits = flat.new_empty(len(flat), 0) if self.traits is None else self.traits(scaled)
+        return cosine, self.attributes(values.mean(dim=1)), traits
 
 
 class EncoderAndHead(nn.Module):
@@ -59,12 +64,11 @@ class EncoderAndHead(nn.Module):
 
     def forward(
         self, frames: torch.Tensor, lengths: torch.Tensor, t_s: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch as plain tensors (Fabric converts no frozen dataclass) -> tokens, logits, attributes."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch as plain tensors (Fabric converts no frozen dataclass) -> tokens and answers."""
         tokens: Tokens = self.encoder(Batch(frames, lengths, t_s))
         with torch.autocast(frames.device.type, enabled=False):
-            logits, attributes = self.head(tokens)
-        return tokens.values, logits, attributes
+            return tokens.values, *self.head(tokens)
 
     def absorb_norm(self) -> None:
         """Hand the head's norm over to an encoder that can take it, once training has ended."""
@@ -84,6 +88,9 @@ def train_encoder(
     schedule: dict[str, Any] | None = None,
     augment: dict[str, Any] | None = None,
     attribute_weight: NotNegative = 0.1,
+    traits: list[str] | None = None,
+    trait_weight: NotNegative = 0.5,
+    start: Path | None = None,
     seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
@@ -97,6 +104,9 @@ def train_encoder(
         data_cards: names of the cards of the data, for the card of the weights.
         dim: token size; the fusion must have the same.
         attribute_weight: weight of age, BMI and gender beside identity.
+        traits: what a simulator kept of each walk and that is learnt too, such as ``style``.
+        trait_weight: weight of the traits.
+        start: weights of the same encoder to go on from, such as the default ones for fine-tuning.
     """
     if len(modality) != 1:
         raise ConfigError("modality: an encoder run trains exactly one modality")
@@ -115,12 +125,18 @@ def train_encoder(
         "schedule": vars(plan),
         "augment": augment or {},
         "attribute_weight": attribute_weight,
+        "traits": traits,
+        "trait_weight": trait_weight,
+        "start": None if start is None else str(start),
         "seed": seed,
     }
     loop = Loop(out, plan, seed, resolved, report)
-    split = Split(WalkFolder(data), name, settings, validation_people, report)
+    split = Split(WalkFolder(data), name, settings, validation_people, report, traits or [])
     torch.manual_seed(seed)
-    task = EncoderTask(weights.make_modality(name, settings), split, loop, jitter, dim, attribute_weight)
+    modality_ = weights.make_modality(name, settings)
+    task = EncoderTask(modality_, split, loop, jitter, dim, (attribute_weight, trait_weight))
+    if start is not None:
+        weights.load_encoder(task.module.encoder, start, settings)
     loop.run(task.module, task.losses, task.validate, resume=resume)
     task.module.absorb_norm()
     path = out / f"{name}.safetensors"
@@ -141,18 +157,26 @@ class EncoderTask:
     """What an encoder learns: the network, the losses of a step, the figure to watch."""
 
     def __init__(
-        self, modality: Modality, split: Split, loop: Loop, jitter: Augment, dim: int, attribute_weight: float
+        self,
+        modality: Modality,
+        split: Split,
+        loop: Loop,
+        jitter: Augment,
+        dim: int,
+        side_weights: tuple[float, float],
     ) -> None:
         self.modality, self.split, self.jitter = modality, split, jitter
-        self.attribute_weight = attribute_weight
+        self.attribute_weight, self.trait_weight = side_weights
         self.plan, self.seed, self.device = loop.schedule, loop.seed, loop.fabric.device
         people = [walk.subject for walk in split.train]
         self.sampler = PeopleSampler(people, people=self.plan.people, walks=self.plan.walks, seed=self.seed)
-        self.targets = Targets(split.train)
+        self.targets = Targets(split.train, split.traits)
         encoder = modality.encoder(dim)
         one_frame = modality.collate([split.train_samples[0].take(np.arange(1))])
         strips = encoder(one_frame).values.shape[1]
-        self.module = EncoderAndHead(encoder, Head(dim, strips, len(self.targets.people)))
+        self.module = EncoderAndHead(
+            encoder, Head(dim, strips, len(self.targets.people), split.traits.shape[1])
+        )
 
     def losses(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
         """Identity by triplet and classes, and a little of age, BMI and gender."""
@@ -162,15 +186,18 @@ class EncoderTask:
         batch = self.modality.collate(drawn)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         batch = Batch(self.jitter(batch.frames, generator), batch.lengths, batch.t_s).to(self.device)
-        tokens, logits, attributes = network(batch.frames, batch.lengths, batch.t_s)
+        tokens, logits, attributes, traits = network(batch.frames, batch.lengths, batch.t_s)
         wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
-        return {
+        losses = {
             "triplet": batch_all_triplet(tokens, wanted.person),
             "classes": smoothed_cosine_cross_entropy(logits, wanted.person),
             "age": weight * masked_mse(attributes[:, 0], wanted.age),
             "bmi": weight * masked_mse(attributes[:, 1], wanted.bmi),
             "gender": weight * masked_bce(attributes[:, 2], wanted.female, wanted.gender_known),
         }
+        if traits.shape[1]:
+            losses["traits"] = self.trait_weight * masked_mse(traits, wanted.traits)
+        return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Cross-view rank-1 of people kept out of training, on the encoder's own tokens."""
@@ -190,6 +217,7 @@ class Split:
         settings: Mapping[str, Any],
         validation_people: int,
         report: Report,
+        traits: Sequence[str] = (),
     ) -> None:
         def progress(done: int, todo: int) -> None:
             if done == todo or done % 50 == 0:
@@ -201,6 +229,11 @@ class Split:
         if not both:
             raise InputError(f"{folder.root}: no walk has a stream that {name!r} can read")
         train = [(w, s) for w, s in both if w.subject not in outside]
+        chosen = [
+            s is not None and w.subject not in outside for w, s in zip(folder.walks, samples, strict=True)
+        ]
+        told = [folder.truths(trait)[chosen] for trait in traits]
+        self.traits = np.concatenate([np.empty((len(train), 0), np.float32), *told], axis=1)
         validation = [(w, s) for w, s in both if w.subject in outside]
         if not validation:
             raise InputError(f"{folder.root}: none of the {validation_people} people held out has {name!r}")

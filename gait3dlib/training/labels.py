@@ -14,23 +14,26 @@ from gait3dlib.data.recordings import Walk
 
 @dataclass(frozen=True)
 class Wanted:
-    """Targets of a batch: person int64 ``[b]``; age and bmi standardised, NaN = not known; female 0 or 1."""
+    """Targets of a batch: person int64 ``[b]``; age, bmi and traits ``[b, n]`` standardised, NaN = not known;
+    female 0 or 1."""
 
     person: torch.Tensor
     age: torch.Tensor
     bmi: torch.Tensor
     female: torch.Tensor
     gender_known: torch.Tensor
+    traits: torch.Tensor
 
 
 class Targets:
     """The labels of a list of walks.
 
     ``scale`` holds mean and standard deviation of age and BMI over people (not walks), which standardise the
-    targets and which the heads keep.
+    targets and which the heads keep. ``traits`` are further figures ``[walks, n]`` of each walk, such as the
+    manner of walking that a simulator drew; they are standardised over the walks.
     """
 
-    def __init__(self, walks: Sequence[Walk]) -> None:
+    def __init__(self, walks: Sequence[Walk], traits: NDArray[np.float32] | None = None) -> None:
         self.people = sorted({w.subject for w in walks})
         number = {subject: i for i, subject in enumerate(self.people)}
         self.person = np.array([number[w.subject] for w in walks])
@@ -39,6 +42,9 @@ class Targets:
         gender = [w.labels.gender for w in walks]
         self.gender_known = np.array([g is not None for g in gender])
         self.female = np.array([g == "female" for g in gender], dtype=np.float32)
+        raw = np.empty((len(walks), 0), np.float32) if traits is None else traits
+        spread = np.nanstd(raw, axis=0).clip(1e-6) if raw.size else 1.0
+        self.traits = ((raw - np.nanmean(raw, axis=0)) / spread if raw.size else raw).astype(np.float32)
         self.scale = {"age": self._scale(self.age), "bmi": self._scale(self.bmi)}
 
     def of(self, rows: NDArray[np.int64], device: torch.device | str) -> Wanted:
@@ -50,7 +56,12 @@ class Targets:
         age = (self.age - self.scale["age"][0]) / self.scale["age"][1]
         bmi = (self.bmi - self.scale["bmi"][0]) / self.scale["bmi"][1]
         return Wanted(
-            tensor(self.person), tensor(age), tensor(bmi), tensor(self.female), tensor(self.gender_known)
+            tensor(self.person),
+            tensor(age),
+            tensor(bmi),
+            tensor(self.female),
+            tensor(self.gender_known),
+            tensor(self.traits),
         )
 
     def learnable(self, tasks: Sequence[str]) -> list[str]:

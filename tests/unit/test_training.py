@@ -23,7 +23,7 @@ from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import Walk, WalkFolder
 from gait3dlib.errors import ConfigError, InputError, WeightsError
 from gait3dlib.fusion import weights
-from gait3dlib.recording import Truth, save
+from gait3dlib.recording import Truth, open_recording, save
 from gait3dlib.training.cache import TokenCache, WalkTokens
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Schedule, environment
@@ -85,6 +85,15 @@ def test_masked_mse() -> None:
     nothing = masked_mse(prediction, torch.full((3,), torch.nan))
     nothing.backward()
     assert float(nothing.detach()) == 0.0
+
+
+def test_traits_are_standardised_over_walks_and_keep_their_holes() -> None:
+    raw = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, np.nan]], np.float32)
+    targets = Targets([walk("a"), walk("a"), walk("b")], raw)
+    wanted = targets.of(np.array([1, 2]), "cpu").traits
+    assert wanted[0].tolist() == [1.0, 0.0], "what never differs says nothing"
+    assert wanted[1].isnan().all()
+    assert Targets([walk("a")]).of(np.array([0]), "cpu").traits.shape == (1, 0)
 
 
 # ---- who is kept out, and what is watched ---------------------------------------------------------
@@ -398,6 +407,32 @@ def test_too_few_people_say_so_before_training(small_world: Path, tmp_path: Path
             tiny.train_encoder("silhouette", small_world, tmp_path, validation_people=people)
     with pytest.raises(InputError, match=r"4 people in the training set, but a batch wants 5"):
         tiny.train_encoder("silhouette", small_world, tmp_path, schedule={"people": 5})
+
+
+def test_an_encoder_learns_the_traits_that_a_simulator_kept(small_world: Path, tmp_path: Path) -> None:
+    folder = WalkFolder(small_world)
+    told = folder.truths("style")
+    assert told.shape == (len(folder), 38)
+    with open_recording(folder.walks[3].path) as recording:
+        truth = recording.truth(folder.walks[3].index)
+    assert truth is not None
+    np.testing.assert_array_equal(told[3], truth.arrays["style"].astype(np.float32))
+    said: list[str] = []
+    tiny.train_encoder("silhouette", small_world, tmp_path, traits=["style"], report=said.append)
+    assert any("traits" in line for line in said)
+    with pytest.raises(InputError, match="'stile' cannot be learnt: no walk holds it"):
+        tiny.train_encoder("silhouette", small_world, tmp_path, traits=["stile"])
+
+
+def test_an_encoder_goes_on_from_given_weights(encoders: Path, small_world: Path, tmp_path: Path) -> None:
+    start = encoders / "silhouette.safetensors"
+    still = {"lr": 1e-12, "steps": 1}
+    out = tiny.train_encoder("silhouette", small_world, tmp_path / "a", start=start, schedule=still)
+    before, after = weights.read(start)[0], weights.read(out)[0]
+    assert torch.allclose(before["trunk.0.weight"], after["trunk.0.weight"], atol=1e-9)
+    settings = {**tiny.MODALITIES["silhouette"], "width": 16}
+    with pytest.raises(WeightsError, match="made with"):
+        tiny.train_encoder("silhouette", small_world, tmp_path / "b", start=start, settings=settings)
 
 
 # ---- data with holes ------------------------------------------------------------------------------
