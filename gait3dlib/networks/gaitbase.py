@@ -1,0 +1,114 @@
+"""GaitBase (Fan et al., OpenGait, CVPR 2023) and LidarGait (Shen et al., CVPR 2023), its twin on depth pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gait3dlib.config import Count
+from gait3dlib.errors import ConfigError
+from gait3dlib.networks._blocks import ConvNorm, FrameBlock, Stage
+from gait3dlib.networks._parts import ImageNetwork, PartHead, initialise, need_classes, pool_strips
+from gait3dlib.networks._walks import end_to_end
+
+STRIDES = (1, 2, 2, 1)
+
+
+class FrameTrunk(nn.Module):
+    """A residual network on single frames; the map shrinks to a quarter of the height and width."""
+
+    def __init__(self, channels: int, widths: Sequence[int], depths: Sequence[int]) -> None:
+        super().__init__()
+        check_stages(widths, depths)
+        self.stem = ConvNorm(channels, widths[0])
+        inputs = [widths[0], *widths]
+        self.stages = nn.ModuleList(
+            Stage(FrameBlock, inputs[i], widths[i], depths[i], STRIDES[i]) for i in range(len(STRIDES))
+        )
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """``[n, channels, h, w]`` -> ``[n, widths[3], h / 4, w / 4]``."""
+        x = functional.relu(self.stem(frames), inplace=True)
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+class GaitBase(ImageNetwork):
+    """Frames one by one through a residual network, maximum over time, one vector a body strip.
+
+    Args:
+        channels: image channels of a frame.
+        widths: channels of the four stages.
+        depths: residual blocks of the four stages.
+        embedding: channels of a part of the embedding.
+        parts: body strips; divides a quarter of the frame's rows.
+        classes: people to tell apart in training, None for no neck.
+        neck: answer with the normalised feature after the neck.
+
+    Raises:
+        ConfigError: not four stages, or ``neck`` without ``classes``.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Count = 1,
+        widths: Sequence[Count] = (64, 128, 256, 512),
+        depths: Sequence[Count] = (1, 1, 1, 1),
+        embedding: Count = 256,
+        parts: Count = 16,
+        classes: Count | None = None,
+        neck: bool = False,
+    ) -> None:
+        need_classes(neck, classes)
+        super().__init__(channels, neck=neck)
+        self.parts = parts
+        self.trunk = FrameTrunk(channels, widths, depths)
+        self.head = PartHead(parts, widths[-1], embedding, classes)
+        initialise(self)
+
+    def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """``[n, s, channels, h, w]`` -> ``[n, widths[3], parts]``."""
+        run = end_to_end(x, lengths)
+        return pool_strips(run.most(self.trunk(run.frames)), (self.parts,))
+
+
+class LidarGait(GaitBase):
+    """:class:`GaitBase` on coloured depth pictures, which keep their sides."""
+
+    sizes = ((64, 64), (128, 128))
+
+    def __init__(
+        self,
+        *,
+        channels: Count = 3,
+        widths: Sequence[Count] = (64, 128, 256, 512),
+        depths: Sequence[Count] = (1, 1, 1, 1),
+        embedding: Count = 256,
+        parts: Count = 16,
+        classes: Count | None = None,
+        neck: bool = False,
+    ) -> None:
+        super().__init__(
+            channels=channels,
+            widths=widths,
+            depths=depths,
+            embedding=embedding,
+            parts=parts,
+            classes=classes,
+            neck=neck,
+        )
+
+
+def check_stages(widths: Sequence[int], depths: Sequence[int]) -> None:
+    """Four of each.
+
+    Raises:
+        ConfigError: another count.
+    """
+    if (len(widths), len(depths)) != (len(STRIDES), len(STRIDES)):
+        raise ConfigError(f"widths and depths must name 4 stages each, not {len(widths)} and {len(depths)}")
