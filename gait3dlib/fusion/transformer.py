@@ -163,7 +163,8 @@ class Fusion(nn.Module):
         # what is no evidence may hold anything, and weight 0 does not silence NaN: it is blanked first
         values = {n: tokens[n].values.masked_fill(~tokens[n].real[..., None], 0.0) for n in names}
         said = torch.cat([functional.normalize(values[name], dim=2) for name in names], dim=1)
-        x = torch.cat([self._enter(name, values[name], tokens[name]) for name in names], dim=1)
+        start = self._start([tokens[name] for name in names])
+        x = torch.cat([self._enter(name, values[name], tokens[name], start) for name in names], dim=1)
         mask = torch.cat([real[name] for name in names], dim=1)
         for block in self.blocks:
             x, _ = block(x, x, mask)
@@ -188,9 +189,18 @@ class Fusion(nn.Module):
         near = -(self.focus * distance).square()
         return torch.cat([near, near.new_zeros(len(self.task), len(height))])
 
-    def _enter(self, name: str, values: torch.Tensor, tokens: Tokens) -> torch.Tensor:
+    @staticmethod
+    def _start(tokens: Sequence[Tokens]) -> torch.Tensor:
+        """When the evidence of each walk begins ``[b, 1]``: times count from there, so that a modality which
+        is left out does not shift the clock of the others."""
+        far = [t.t_s.masked_fill(~t.real | t.t_s.isnan(), torch.inf) for t in tokens]
+        first = torch.cat(far, dim=1).amin(dim=1, keepdim=True)
+        return first.masked_fill(first.isinf(), 0.0)
+
+    def _enter(self, name: str, values: torch.Tensor, tokens: Tokens, start: torch.Tensor) -> torch.Tensor:
         x: torch.Tensor = self.enter[name](values) + self.modality[name]
-        return x + self._where(self.height, tokens.height) + self._where(self.time, tokens.t_s / 10)
+        since = (tokens.t_s - start) / 10
+        return x + self._where(self.height, tokens.height) + self._where(self.time, since)
 
     @staticmethod
     def _where(project: nn.Linear | nn.Module, place: torch.Tensor) -> torch.Tensor:

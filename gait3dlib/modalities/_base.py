@@ -78,6 +78,7 @@ class Modality(ABC):
     """
 
     streams: ClassVar[tuple[StreamSpec, ...]]
+    derives_from: ClassVar[tuple[str, ...]] = ()  # what `derive` reads: an ablation credits these
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """Make the first stream from others, or None where that cannot be done."""
@@ -93,8 +94,12 @@ class Modality(ABC):
         derived = self.derive(seq)
         if derived is None:
             return None
-        whole = GaitSequence({**seq.streams, main: derived}, seq.subject, seq.meta)
-        return self.prepare(whole)
+        sample = self.prepare(GaitSequence({**seq.streams, main: derived}, seq.subject, seq.meta))
+        if sample is None:
+            return None
+        origin = tuple(name for name in self.derives_from if name in seq.streams)
+        used = dict.fromkeys(u for name in sample.used for u in (origin if name == main else (name,)))
+        return Sample(sample.frames, sample.t_s, tuple(used))
 
     @abstractmethod
     def prepare(self, seq: GaitSequence) -> Sample | None:

@@ -185,6 +185,7 @@ class FromDepth(Silhouette):
     """A modality that can make its first stream, and needs a second one beside it."""
 
     streams = (STREAM_SPECS["silhouette"], STREAM_SPECS["keypoints"])
+    derives_from = ("depth",)
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """The outline of what the depth camera sees."""
@@ -203,6 +204,8 @@ def test_the_first_stream_may_be_made_from_others_and_the_rest_must_be_there(
     assert made is not None
     np.testing.assert_array_equal(given.frames, Silhouette().sample(seq).frames)  # type: ignore[union-attr]
     assert made.frames.shape == given.frames.shape
+    assert given.used == ("silhouette",)
+    assert made.used == ("depth",), "the credit goes to what was recorded"
     assert np.mean(made.frames != given.frames) < 0.2, "the outline of one body, by two sensors"
     assert modality.sample(seq.without("keypoints")) is None
     assert modality.sample(seq.without("silhouette", "depth")) is None

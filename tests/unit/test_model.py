@@ -97,6 +97,21 @@ def test_where_and_when_a_token_was_matters_and_its_place_in_the_list_does_not(d
     assert not torch.allclose(model({"b": held})[0], parts, rtol=1e-3), "what a token is matters"
 
 
+def test_the_clock_starts_with_the_evidence_that_is_left() -> None:
+    model, one, two = fusion(), tokens(0), tokens(1)
+    late = Tokens(two.values, two.real, two.height, two.t_s + 7.0)
+    parts, _, _ = model({"a": one, "b": late})
+    both_later = [Tokens(t.values, t.real, t.height, t.t_s + 100.0) for t in (one, late)]
+    shifted, _, _ = model(dict(zip("ab", both_later, strict=True)))
+    torch.testing.assert_close(shifted, parts, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(model({"a": one, "b": two})[0], parts, rtol=1e-3), (
+        "when b began matters beside a"
+    )
+    torch.testing.assert_close(model({"b": late})[0], model({"b": two})[0], rtol=1e-4, atol=1e-5)
+    nobody = Tokens(one.values, torch.zeros_like(one.real), one.height, one.t_s - 50.0)
+    torch.testing.assert_close(model({"a": nobody, "b": late})[0], model({"b": two})[0], rtol=1e-4, atol=1e-5)
+
+
 def test_what_has_no_place_is_nowhere_in_particular() -> None:
     model, held = fusion(), tokens(height=torch.full((N,), torch.nan))
     timeless = Tokens(held.values, held.real, held.height, torch.full((B, N), torch.nan))
