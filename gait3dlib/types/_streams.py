@@ -43,8 +43,9 @@ STREAM_SPECS: Mapping[str, StreamSpec] = MappingProxyType(
             StreamSpec("keypoints", ("k", 3), ("float32",), ("px",), tuple(LAYOUT_JOINTS)),
             StreamSpec("depth", ("h", "w"), ("uint16", "float32"), ("mm", "m")),
             StreamSpec("points", (4,), ("float32",), ("m",), ragged=True),
+            StreamSpec("point_time", (), ("float32",), ("s",), ragged=True),
             StreamSpec("joints", (24, 3), ("float32",), ("m",), nan=True),
-            StreamSpec("smpl", (85,), ("float32",), ("m, rad",)),
+            StreamSpec("smpl", (85,), ("float32",), ("m, rad",), ("free_body", "smpl")),
             StreamSpec("force", (24, 7), ("float32",), ("1",), nan=True),
             StreamSpec("ground_reaction", (2, 6), ("float32",), ("1, m",), nan=True),
             StreamSpec("color", ("h", "w", 3), ("uint8",), ("1",)),
@@ -58,15 +59,16 @@ class Calibration:
     """A pinhole camera: intrinsics in pixels, image size, and where it stands in the world.
 
     ``extrinsics`` is the 4 x 4 matrix that takes world points (x, y, z up, metres) to camera points
-    (x right, y down, z forward, metres); None when the camera's place is not known.
+    (x right, y down, z forward, metres); None when the camera's place is not known. A LiDAR has no pinhole:
+    its size and intrinsics stay 0, and its extrinsics lead to its own frame (x, y, z up).
     """
 
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
+    width: int = 0
+    height: int = 0
+    fx: float = 0.0
+    fy: float = 0.0
+    cx: float = 0.0
+    cy: float = 0.0
     extrinsics: NDArray[np.float64] | None = None
     depth_scale_m: float | None = None
 
