@@ -7,6 +7,7 @@ back bends the trunk forwards, one in front backwards (Kinoshita, Ergonomics 28,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class _Hold:
     swing: float = 0.0
 
 
-def carry(rotations: NDArray[np.floating], outfit: Outfit, phase: NDArray[np.floating]) -> F64:
+def carry(rotations: NDArray[np.floating[Any]], outfit: Outfit, phase: NDArray[np.floating[Any]]) -> F64:
     """A walk's rotations with the arms that hold what the outfit carries.
 
     Args:
@@ -47,10 +48,10 @@ def carry(rotations: NDArray[np.floating], outfit: Outfit, phase: NDArray[np.flo
         InputError: an array has another shape.
     """
     out = np.array(rotations, np.float64)
-    phase = np.asarray(phase, np.float64)
-    if out.ndim != 4 or out.shape[1:] != (24, 3, 3) or phase.shape != (len(out),):
+    cycles = np.asarray(phase, np.float64)
+    if out.ndim != 4 or out.shape[1:] != (24, 3, 3) or cycles.shape != (len(out),):
         raise InputError(
-            f"carry needs rotations [T, 24, 3, 3] and phase [T], not {out.shape} and {phase.shape}"
+            f"carry needs rotations [T, 24, 3, 3] and phase [T], not {out.shape} and {cycles.shape}"
         )
     rng = outfit.rng(3)
     lean, vary = rng.uniform(0.5, 1.0), rng.standard_normal(4).clip(-2, 2)
@@ -62,13 +63,13 @@ def carry(rotations: NDArray[np.floating], outfit: Outfit, phase: NDArray[np.flo
         _lean(out, -4.0 * lean)
         hold = _Hold(14 + 4 * vary[0], 8 + 2 * vary[1], -4 + 4 * vary[2], 82 + 5 * vary[3])
         for side in (0, 1):
-            _hold(out, side, replace(hold, swing=0.06), phase)
+            _hold(out, side, replace(hold, swing=0.06), cycles)
     elif outfit.carried == "bag":
         hold = _Hold(-2 + 2 * vary[0], 9 + 2 * vary[1], 4 * vary[2], 8 + 3 * vary[3], swing=0.3)
-        _hold(out, outfit.side, hold, phase)
+        _hold(out, outfit.side, hold, cycles)
     elif outfit.carried == "umbrella":
         hold = _Hold(24 + 5 * vary[0], 8 + 3 * vary[1], 22 + 6 * vary[2], 112 + 6 * vary[3], swing=0.08)
-        _hold(out, outfit.side, hold, phase)
+        _hold(out, outfit.side, hold, cycles)
     return out
 
 

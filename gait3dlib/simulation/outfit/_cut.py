@@ -68,12 +68,16 @@ class ShellCut:
     Attributes:
         trunk_m: how far it stands off trunk and seat.
         limb_m: how far it stands off arms, or off the thighs in trousers.
-        hem_m: how far trousers stand off the ankles.
+        collar: how high a coat's collar is; 0 = at the neck's joint, 1 = at the head's.
+        hem: height of trousers' lower edge over that of the ankle.
+        hem_m: how far trousers stand off there.
         fold: share of the looseness that is folds, 0 to 1.
     """
 
     trunk_m: float
     limb_m: float
+    collar: float = 0.0
+    hem: float = 0.0
     hem_m: float = 0.0
     fold: float = 0.0
 
@@ -83,15 +87,19 @@ class DrapeCut:
     """Cloth that hangs around both legs.
 
     Attributes:
+        top: where it leaves the trunk; 0 = at the waist, 1 = at the thorax's joint.
         hem: its lower edge in lengths of the thigh below the hip (1 = the knee).
-        ease_m: how far it stands off at the top.
+        edge_m: how far it stands off at its upper edge; below zero it starts inside a coat's shell.
+        ease_m: how far it stands off below that.
         flare: how much wider it gets a metre down, metres.
         fold_m: depth of the folds at the hem.
         folds: how many there are around.
         taper: how much narrower it may get a metre down; 0 = it falls straight.
     """
 
+    top: float
     hem: float
+    edge_m: float
     ease_m: float
     flare: float
     fold_m: float
@@ -100,37 +108,43 @@ class DrapeCut:
 
 
 def shell_cut(outfit: Outfit, factor: float) -> ShellCut | None:
-    """The cloth on the body that this outfit has, or None."""
-    thick, loose, hem, fold = outfit.rng(1).random(4)
+    """The cloth on the body that this outfit has, or None; ``factor`` is :func:`size_factor`."""
+    thick, loose, collar, hem, wide, fold = outfit.rng(1).random(6)
     if outfit.clothes == "coat":
-        return ShellCut((0.018 + 0.022 * thick) * factor, (0.012 + 0.014 * loose) * factor)
+        trunk, limb = 0.016 + 0.018 * thick, 0.012 + 0.012 * loose
+        return ShellCut(trunk * factor, limb * factor, collar=-0.2 + 0.4 * collar)
     if outfit.clothes == "loose_trousers":
-        limb = (0.012 + 0.014 * loose) * factor
+        trunk, limb, away = 0.006 + 0.008 * thick, 0.012 + 0.014 * loose, 0.025 + 0.03 * wide
         return ShellCut(
-            (0.006 + 0.008 * thick) * factor, limb, (0.03 + 0.03 * hem) * factor, 0.3 + 0.4 * fold
+            trunk * factor, limb * factor, hem=0.6 + 0.7 * hem, hem_m=away * factor, fold=0.3 + 0.4 * fold
         )
     return None
 
 
 def drape_cut(outfit: Outfit, factor: float) -> DrapeCut | None:
-    """The cloth around the legs that this outfit has, or None."""
-    hem, ease, flare, fold, folds, taper = outfit.rng(2).random(6)
+    """The cloth around the legs that this outfit has, or None; ``factor`` is :func:`size_factor`."""
+    top, hem, loose, flare, fold, folds, taper = outfit.rng(2).random(7)
+    ease = (0.006 + 0.006 * loose) * factor
     if outfit.clothes == "coat":
         return DrapeCut(
-            0.85 + 0.4 * hem,
-            0.008 * factor,
-            0.05 + 0.1 * flare,
-            0.012 * fold * factor,
-            5 + int(3 * folds),
-            0.0,
+            top=0.0 if top < 0.3 else 0.9,  # with a belt, or straight from the chest
+            hem=0.8 + 0.45 * hem,
+            edge_m=-0.012 * factor,
+            ease_m=0.6 * ease,
+            flare=0.02 + 0.1 * flare,
+            fold_m=0.012 * fold * factor,
+            folds=5 + int(3 * folds),
+            taper=0.0,
         )
     if outfit.clothes == "skirt":
         return DrapeCut(
-            0.75 + 0.6 * hem,
-            (0.008 + 0.006 * ease) * factor,
-            0.04 + 0.22 * flare,
-            (0.004 + 0.02 * fold) * factor,
-            6 + int(4 * folds),
-            0.15 * taper,
+            top=0.0,
+            hem=0.75 + 0.6 * hem,
+            edge_m=ease,
+            ease_m=ease,
+            flare=0.04 + 0.22 * flare,
+            fold_m=(0.004 + 0.02 * fold) * factor,
+            folds=6 + int(4 * folds),
+            taper=0.15 * taper,
         )
     return None

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from gait3dlib.body import ShapedBody
 from gait3dlib.simulation.outfit._cut import DrapeCut
 from gait3dlib.simulation.outfit._motion import heading, held, lagged
+from gait3dlib.simulation.outfit._outline import angles, directions, radial
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 RINGS, COLUMNS = 12, 40
-POINTS = 260  # of the skin, that hold the cloth off
 BAND_M, SLOPE = 0.025, 0.9  # cloth is held off by what is this near in height, and spans to what is further
 RELEASE_M_S = 0.8
+MERGE_M = 0.1
 TRAIL_S, TRAIL_M = 0.12, 0.06
 TUCK = 0.75  # the topmost ring lies inside the body, so that no gap shows from above
 
@@ -31,14 +32,15 @@ class Drape:
 
     Args:
         body: as dressed so far, so that the tube lies over it.
-        top_m: height of its upper edge at rest.
         cut: how it is sewn.
         rng: draws where the folds lie.
     """
 
-    def __init__(self, body: ShapedBody, top_m: float, cut: DrapeCut, rng: np.random.Generator) -> None:
+    def __init__(self, body: ShapedBody, cut: DrapeCut, rng: np.random.Generator) -> None:
         self.cut = cut
         hip, knee = body.joints[1, 2], body.joints[4, 2]
+        waist, thorax = body.joints[3, 2], body.joints[9, 2]
+        top_m = float(waist + cut.top * (thorax - waist))
         self.hem_m = float(hip - cut.hem * (hip - knee))
         self._heights = np.linspace(top_m, self.hem_m, RINGS) - body.joints[0, 2]
         self._points = _supports(body, top_m + 0.06, self.hem_m - 0.08)
@@ -50,28 +52,25 @@ class Drape:
         facing = heading(turned[:, 0])
         inside = (vertices[:, self._points] - joints[:, :1]) @ facing
         support = self._support(inside, t_s)
-        angles = _angles()
-        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        outward = directions(COLUMNS)
         # the Steiner point lies inside every convex outline
-        centre = support @ directions * (2 / COLUMNS)
-        around = np.maximum(support - centre @ directions.T, 0.02)
+        centre = support @ outward.T * (2 / COLUMNS)
+        around = np.maximum(support - centre @ outward, 0.02)
         trail = lagged(centre, t_s, TRAIL_S) - centre
-        swing = np.clip(trail / TRAIL_M, -0.7, 0.7) @ directions.T
+        swing = np.clip(trail / TRAIL_M, -0.7, 0.7) @ outward
         radius = self._radius(around, swing)
         ring = np.empty((*radius.shape, 3))
-        ring[..., :2] = centre[:, :, None] + radius[..., None] * directions
+        ring[..., :2] = centre[:, :, None] + radius[..., None] * outward.T
         ring[..., 2] = self._heights[:, None]
         tucked = ring[:, :1].copy()
-        tucked[..., :2] = centre[:, :1, None] + TUCK * radius[:, :1, :, None] * directions
+        tucked[..., :2] = centre[:, :1, None] + TUCK * radius[:, :1, :, None] * outward.T
         tube = np.concatenate([tucked, ring], axis=1).reshape(len(joints), -1, 3)
         return np.asarray(tube @ facing.transpose(0, 2, 1) + joints[:, :1], np.float32)
 
     def _support(self, inside: F64, t_s: F64) -> F64:
         """Support function ``[T, RINGS, COLUMNS]`` of what the cloth covers."""
-        angles = _angles()
-        directions = np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
         points = inside.astype(np.float32)
-        reach = points[..., :2] @ directions
+        reach = points[..., :2] @ directions(COLUMNS).astype(np.float32)
         support = np.empty((len(points), RINGS, COLUMNS))
         for k, height in enumerate(self._heights.astype(np.float32)):
             far = np.maximum(np.abs(points[..., 2] - height) - np.float32(BAND_M), 0) * np.float32(SLOPE)
@@ -85,18 +84,11 @@ class Drape:
         """Distance ``[T, RINGS, COLUMNS]`` of the cloth from the centre of its ring."""
         below = (self._heights[0] - self._heights)[:, None]
         share = below / below[-1]
-        eased = around + self.cut.ease_m + self.cut.flare * below * share**0.3 * (1.0 + swing)
-        step = 2 * np.pi / COLUMNS
-        radius = np.full_like(eased, np.inf)
-        for k in range(-COLUMNS // 4 + 1, COLUMNS // 4):
-            # the outline's half planes: r cos(angle to the direction) <= h(direction)
-            np.minimum(radius, np.roll(eased, k, axis=2) / np.cos(k * step), out=radius)
-        folds = 1.0 + np.cos(self.cut.folds * _angles() + self._fold_start)
-        return radius + 0.5 * self.cut.fold_m * share * folds
-
-
-def _angles() -> F64:
-    return np.arange(COLUMNS) * (2 * np.pi / COLUMNS)
+        # a coat's cloth comes out of the shell on the trunk, without an edge
+        ease = np.interp(below, [0.0, MERGE_M], [self.cut.edge_m, self.cut.ease_m])
+        eased = around + ease + self.cut.flare * below * share**0.3 * (1.0 + swing)
+        folds = 1.0 + np.cos(self.cut.folds * angles(COLUMNS) + self._fold_start)
+        return np.asarray(radial(eased) + 0.5 * self.cut.fold_m * share * folds)
 
 
 def _supports(body: ShapedBody, top_m: float, bottom_m: float) -> NDArray[np.intp]:
@@ -107,8 +99,10 @@ def _supports(body: ShapedBody, top_m: float, bottom_m: float) -> NDArray[np.int
     side = np.where(skin[found, 1] > 0, 1, 2)
     away = skin[found, :2] - body.joints[side, :2]
     angle = np.arctan2(away[:, 1], away[:, 0])
-    band = (top_m - bottom_m) / 14
-    cell = (side * 100 + ((skin[found, 2] - bottom_m) / band).astype(int)) * 100 + (angle / 0.5).astype(int)
+    band = (top_m - bottom_m) / 22
+    cell = (side * 100 + ((skin[found, 2] - bottom_m) / band).astype(int)) * 100 + (
+        (angle + np.pi) / 0.3
+    ).astype(int)
     order = np.lexsort((-np.linalg.norm(away, axis=1), cell))
     first = np.ones(len(order), bool)
     first[1:] = cell[order][1:] != cell[order][:-1]

@@ -27,7 +27,7 @@ class Dressed:
     Attributes:
         body: the body inside, without clothes.
         outfit: what it wears and carries.
-        faces: int32 ``[F, 3]``, outward. The body's own triangles come first.
+        faces: int32 ``[F, 3]``, outward.
         labels: uint8 ``[F]``, a triangle's part: 0 skin, 1 clothes, 2 carried.
     """
 
@@ -45,10 +45,9 @@ class Dressed:
         self._worn = body if worn is None else worn.body
         self._drape = None
         if drape is not None:
-            waist = body.joints[3 if outfit.clothes == "coat" else 3, 2]
-            self._drape = Drape(self._at_rest(), float(waist), drape, outfit.rng(6))
+            self._drape = Drape(self._at_rest(), drape, outfit.rng(6))
         self._thing = make_thing(self._at_rest(), outfit)
-        skin = np.zeros(len(body.faces), np.uint8)
+        skin = np.zeros(len(self._worn.faces), np.uint8)
         if worn is not None:
             skin[worn.faces_covered()] = CLOTHES_LABEL
         self._join(skin)
@@ -61,7 +60,7 @@ class Dressed:
         return replace(self._worn, vertices=self._worn.pose(still, np.zeros((1, 3)))[0][0])
 
     def _join(self, skin: NDArray[np.uint8]) -> None:
-        counts, faces, labels = [len(self.body.vertices)], [self.body.faces], [skin]
+        counts, faces, labels = [len(self._worn.vertices)], [self._worn.faces], [skin]
         if self._drape is not None:
             counts.append(int(self._drape.faces.max()) + 1)
             faces.append(self._drape.faces)
@@ -88,7 +87,7 @@ class Dressed:
 
         Returns:
             vertices float32 ``[T, V, 3]``, joints float32 ``[T, 24, 3]``, and COCO's 17 key points float32
-            ``[T, 17, 3]``. The first vertices are the body's, moved outwards where cloth covers them.
+            ``[T, 17, 3]``. The first vertices are the body's own, moved outwards where cloth covers them.
 
         Raises:
             InputError: an array has another shape, or time does not rise.
@@ -104,7 +103,7 @@ class Dressed:
         landmarks = self.body.landmarks(skin, joints)
         if self._trousers is None and self._drape is None and self._thing is None:
             return skin, joints, landmarks
-        posed = self._posed(turns, np.asarray(translation, np.float64), times)
+        posed = self._posed(skin, turns, np.asarray(translation, np.float64), times)
         if self._trousers is not None:
             skin = self._trousers.swing(skin, posed.turned, posed.joints, times)
         parts = [skin]
@@ -114,11 +113,11 @@ class Dressed:
             parts.append(self._thing.place(posed).astype(np.float32))
         return np.concatenate(parts, axis=1), joints, landmarks
 
-    def _posed(self, turns: F64, translation: F64, times: F64) -> Posed:
+    def _posed(self, skin: F32, turns: F64, translation: F64, times: F64) -> Posed:
         offsets = self.body.joints - self.body.joints[list(PARENTS)]
         offsets[0] = self.body.joints[0]
         turned, joints = forward_kinematics(turns, offsets, translation + offsets[0], PARENTS)
-        return Posed(turned, joints, times)
+        return Posed(skin, turned, joints, times)
 
 
 def dress(body: ShapedBody, outfit: Outfit) -> Dressed:

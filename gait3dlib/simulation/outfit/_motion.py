@@ -41,3 +41,9 @@ def heading(turned: F64) -> F64:
     c, s, zero, one = np.cos(yaw), np.sin(yaw), np.zeros_like(yaw), np.ones_like(yaw)
     rows = np.stack([c, -s, zero, s, c, zero, zero, zero, one], axis=1)
     return rows.reshape(-1, 3, 3)
+
+
+def nearest_rotation(matrices: F64) -> F64:
+    """Rotations ``[T, 3, 3]`` nearest to matrices (the mean of two rotations, or their sum)."""
+    left, _, right = np.linalg.svd(matrices)
+    return np.asarray(left @ right)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gait3dlib.simulation.outfit._outline import angles, directions
+
 F64 = NDArray[np.float64]
 Faces = NDArray[np.int32]
 Solid = tuple[F64, Faces]
@@ -21,7 +23,7 @@ def rounded_box(size: tuple[float, float, float], *, sharpness: float, top: floa
     """
     rows, columns = 9, 20
     polar = np.linspace(-np.pi / 2, np.pi / 2, rows + 2)[1:-1]
-    around = np.arange(columns) * (2 * np.pi / columns)
+    around = angles(columns)
     z = _power(np.sin(polar), 2 / sharpness)[:, None] * np.ones(columns)
     ring = _power(np.cos(polar), 2 / sharpness)[:, None]
     x, y = ring * _power(np.cos(around), 2 / sharpness), ring * _power(np.sin(around), 2 / sharpness)
@@ -43,7 +45,7 @@ def dome(radius_m: float, depth_m: float, panels: int) -> Solid:
     """An open umbrella's cloth: a thin closed shell, its top at the origin, scalloped between its ribs."""
     rows, columns = 6, 4 * panels
     share = np.arange(1, rows + 1) / rows
-    around = np.arange(columns) * (2 * np.pi / columns)
+    around = angles(columns)
     scallop = 1.0 - 0.05 * share[:, None] ** 2 * (1 - np.cos(panels * around)) / 2
     flat = radius_m * share[:, None] * scallop
     z = -depth_m * (1.0 - np.sqrt(1.0 - 0.75 * share**2)) / 0.5
@@ -53,6 +55,35 @@ def dome(radius_m: float, depth_m: float, panels: int) -> Solid:
     rings = np.concatenate([inner, outer[::-1]]).reshape(-1, 3)
     points = np.concatenate([rings, [[0, 0, -0.008], [0, 0, 0]]])
     return points, _sphere_faces(2 * rows - 1, columns)
+
+
+def band(centre: F64, radius: F64, y: float, *, width_m: float = 0.045, thick_m: float = 0.012) -> Solid:
+    """A closed loop of webbing in a plane of constant y.
+
+    Args:
+        centre: x and z of the loop's middle.
+        radius: ``[n]``, how far its inner side is from the middle, at even angles from x towards z.
+        y: of the plane.
+        width_m: across the plane.
+        thick_m: outwards.
+    """
+    count = len(radius)
+    inner, outer = radius - 0.004, radius + thick_m
+    half = width_m / 2
+    profile = ((inner, -half), (inner, half), (outer, half), (outer, -half))
+    flat = directions(count)
+    loops = [
+        np.stack([centre[0] + r * flat[0], np.full(count, y + w), centre[1] + r * flat[1]], 1)
+        for r, w in profile
+    ]
+    i = np.arange(count)
+    after = (i + 1) % count
+    faces = []
+    for k in range(4):
+        a, b = i + k * count, after + k * count
+        c, d = i + (k + 1) % 4 * count, after + (k + 1) % 4 * count
+        faces += [np.stack([a, c, b], 1), np.stack([b, c, d], 1)]
+    return np.concatenate(loops), np.concatenate(faces).astype(np.int32)
 
 
 def bar_faces() -> Faces:
@@ -68,7 +99,7 @@ def bar(start: F64, end: F64, radius_m: float) -> F64:
     first = np.cross(helper, along)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second = np.cross(along, first)
-    around = np.arange(BAR_SIDES) * (2 * np.pi / BAR_SIDES)
+    around = angles(BAR_SIDES)
     ring = first[:, None] * np.cos(around)[:, None] + second[:, None] * np.sin(around)[:, None]
     rings = [point[:, None] + radius_m * ring for point in (start, end)]
     return np.concatenate([*rings, start[:, None], end[:, None]], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from gait3dlib.body import ShapedBody
 from gait3dlib.simulation.outfit._arms import carry
 from gait3dlib.simulation.outfit._cut import Outfit, size_factor
-from gait3dlib.simulation.outfit._motion import heading, lagged
-from gait3dlib.simulation.outfit._solids import bar, bar_faces, cuboid, dome, rounded_box
+from gait3dlib.simulation.outfit._motion import heading, lagged, nearest_rotation
+from gait3dlib.simulation.outfit._outline import directions, radial
+from gait3dlib.simulation.outfit._solids import Solid, band, bar, bar_faces, cuboid, dome, rounded_box
 from gait3dlib.simulation.posture import about
 
 F64 = NDArray[np.float64]
@@ -23,8 +25,10 @@ PENDULUM_S = 0.1
 
 @dataclass(frozen=True)
 class Posed:
-    """A body in motion: world rotations ``[T, 24, 3, 3]``, joints ``[T, 24, 3]`` and times ``[T]``."""
+    """A body in motion: skin ``[T, V, 3]``, world rotations ``[T, 24, 3, 3]``, joints ``[T, 24, 3]`` and
+    times ``[T]``."""
 
+    skin: NDArray[np.float32]
     turned: F64
     joints: F64
     t_s: F64
@@ -40,7 +44,12 @@ class Thing(Protocol):
 
 def make_thing(body: ShapedBody, outfit: Outfit) -> Thing | None:
     """What the outfit carries, in a size for this body (as dressed); None for nothing."""
-    makers = {"bag": Bag, "backpack": Backpack, "box": Box, "umbrella": Umbrella}
+    makers: dict[str, Callable[[ShapedBody, Outfit], Thing]] = {
+        "bag": Bag,
+        "backpack": Backpack,
+        "box": Box,
+        "umbrella": Umbrella,
+    }
     maker = makers.get(outfit.carried)
     return None if maker is None else maker(body, outfit)
 
@@ -73,22 +82,28 @@ class Bag:
 
 
 class Backpack:
-    """A pack on the back, over coat or skin, that follows the thorax; with two straps."""
+    """A pack on the back, over coat or skin, with two straps over the shoulders."""
 
     def __init__(self, body: ShapedBody, outfit: Outfit) -> None:
         draw, size = outfit.rng(4).random(4), size_factor(body.height_m)
-        depth, width = (0.13 + 0.13 * draw[0]) * size, (0.26 + 0.08 * draw[1]) * size
-        trunk = body.joints[12, 2] - body.joints[0, 2]
-        height = min(0.36 + 0.2 * draw[2], 0.95 * trunk / 1.0) * (size if size < 1 else 1.0)
-        top = body.joints[12, 2] - (0.02 + 0.06 * draw[3]) * size
+        depth, width = (0.12 + 0.12 * draw[0]) * size, (0.26 + 0.08 * draw[1]) * size
+        height = (0.36 + 0.16 * draw[2]) * size
+        centre_z = float(body.joints[12, 2]) - (0.02 + 0.05 * draw[3]) * size - height / 2
         pack, faces = rounded_box((depth, width, height), sharpness=3.5, top=0.85)
-        centre = np.array([0.0, 0.0, top - height / 2])
-        centre[0] = _back(body, centre[2], height, width) - depth / 2 + 0.012
-        self._pack = pack + centre - body.joints[THORAX]
-        self.faces = faces
+        trunk = _trunk(body, centre_z, 0.8 * height)
+        self._anchor = trunk[np.abs(body.vertices[trunk, 1]) < 0.4 * width]
+        back = body.vertices[self._anchor]
+        self._anchor = self._anchor[back[:, 0] < np.median(back[:, 0])]
+        back = body.vertices[self._anchor].astype(np.float64)
+        pack += [float(np.quantile(back[:, 0], 0.2)) - depth / 2 + 0.015, 0.0, centre_z]
+        straps = [_strap(body, sign * 0.36 * width, centre_z - 0.4 * height) for sign in (1.0, -1.0)]
+        parts = [(pack, faces), *straps]
+        self._pack = np.concatenate([points for points, _ in parts]) - back.mean(axis=0)
+        self.faces = joined([len(points) for points, _ in parts], [faces for _, faces in parts])
 
     def place(self, posed: Posed) -> F64:
-        return _moved(self._pack, posed.turned[:, THORAX], posed.joints[:, THORAX])
+        frame = nearest_rotation(posed.turned[:, 6] + posed.turned[:, 9])
+        return _moved(self._pack, frame, posed.skin[:, self._anchor].mean(axis=1, dtype=np.float64))
 
 
 class Box:
@@ -155,17 +170,20 @@ def _tilted(pitch: F64, roll: F64) -> F64:
     return np.asarray(about(1, np.rad2deg(-pitch)) @ about(0, np.rad2deg(roll)))
 
 
-def _trunk(body: ShapedBody, z: float, height: float) -> F64:
-    skin = body.vertices
+def _trunk(body: ShapedBody, z: float, height: float) -> NDArray[np.intp]:
+    """Vertices of the trunk within a height about z at rest."""
     lower = body.weights[:, [0, 1, 2, 3, 6, 9]].sum(axis=1) > 0.5
-    return np.asarray(skin[lower & (np.abs(skin[:, 2] - z) < height / 2)], np.float64)
+    return np.flatnonzero(lower & (np.abs(body.vertices[:, 2] - z) < height / 2))
 
 
-def _back(body: ShapedBody, z: float, height: float, width: float) -> float:
-    near = _trunk(body, z, height)
-    near = near[np.abs(near[:, 1]) < width / 2]
-    return float(near[:, 0].min())
+def _strap(body: ShapedBody, y: float, low: float) -> Solid:
+    """A band over one shoulder: the convex outline of the trunk at a distance ``y`` from the middle."""
+    skin = body.vertices.astype(np.float64)
+    trunk = body.weights[:, [0, 3, 6, 9, 12, 13, 14]].sum(axis=1) > 0.5
+    near = skin[trunk & (np.abs(skin[:, 1] - y) < 0.035) & (skin[:, 2] > low)][:, [0, 2]]
+    centre = (near.min(axis=0) + near.max(axis=0)) / 2
+    return band(centre, radial(((near - centre) @ directions(28)).max(axis=0)), y)
 
 
 def _front(body: ShapedBody, z: float, height: float) -> float:
-    return float(_trunk(body, z, max(height, 0.2))[:, 0].max())
+    return float(body.vertices[_trunk(body, z, max(height, 0.2)), 0].max())
