@@ -5,6 +5,21 @@ checkpoints of OpenGait are read by :mod:`gait3dlib.opengait`.
 """
 
 from gait3dlib.networks._parts import ImageNetwork, TrainOutputs
+from gait3dlib.networks.deepgaitv2 import DeepGaitV2, SkeletonGait, SkeletonGaitPP
 from gait3dlib.networks.gaitbase import GaitBase, LidarGait
+from gait3dlib.networks.gaitgl import GaitGL
+from gait3dlib.networks.gaitpart import GaitPart
+from gait3dlib.networks.gaitset import GaitSet
 
-__all__ = ["GaitBase", "ImageNetwork", "LidarGait", "TrainOutputs"]
+__all__ = [
+    "DeepGaitV2",
+    "GaitBase",
+    "GaitGL",
+    "GaitPart",
+    "GaitSet",
+    "ImageNetwork",
+    "LidarGait",
+    "SkeletonGait",
+    "SkeletonGaitPP",
+    "TrainOutputs",
+]

@@ -55,7 +55,7 @@ class VolumeConvNorm(nn.Module):
         self.norm = nn.BatchNorm3d(outputs)
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """``[runs, inputs, t, h, w]`` -> ``[runs, outputs, t, h / stride, w / stride]``; gaps must be blank."""
+        """``[runs, inputs, t, h, w]``, gaps blank -> ``[runs, outputs, t, h / stride, w / stride]``."""
         return normed(self.norm, self.conv(x), keep)
 
 

@@ -66,7 +66,7 @@ def walk_lengths(x: torch.Tensor, lengths: Lengths) -> list[int]:
 
 
 def check_images(x: torch.Tensor, name: str, channels: int, sizes: Sequence[Size]) -> None:
-    """That a batch is ``[n, s, c, h, w]`` of floating point, with the channels and a size that a network reads.
+    """Check that a batch is ``[n, s, c, h, w]`` of floating point, of a size that the network reads.
 
     Raises:
         InputError: one sentence that says what to change.

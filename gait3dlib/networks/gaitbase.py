@@ -1,4 +1,4 @@
-"""GaitBase (Fan et al., OpenGait, CVPR 2023) and LidarGait (Shen et al., CVPR 2023), its twin on depth pictures."""
+"""GaitBase (Fan et al., CVPR 2023) and LidarGait (Shen et al., CVPR 2023), its twin on depth pictures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GaitBase(ImageNetwork):
         widths: channels of the four stages.
         depths: residual blocks of the four stages.
         embedding: channels of a part of the embedding.
-        parts: body strips; divides a quarter of the frame's rows.
+        bins: counts of body strips; each divides a quarter of the frame's rows.
         classes: people to tell apart in training, None for no neck.
         neck: answer with the normalised feature after the neck.
 
@@ -60,21 +60,21 @@ class GaitBase(ImageNetwork):
         widths: Sequence[Count] = (64, 128, 256, 512),
         depths: Sequence[Count] = (1, 1, 1, 1),
         embedding: Count = 256,
-        parts: Count = 16,
+        bins: Sequence[Count] = (16,),
         classes: Count | None = None,
         neck: bool = False,
     ) -> None:
         need_classes(neck, classes)
         super().__init__(channels, neck=neck)
-        self.parts = parts
+        self.bins = tuple(bins)
         self.trunk = FrameTrunk(channels, widths, depths)
-        self.head = PartHead(parts, widths[-1], embedding, classes)
+        self.head = PartHead(sum(bins), widths[-1], embedding, classes)
         initialise(self)
 
     def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """``[n, s, channels, h, w]`` -> ``[n, widths[3], parts]``."""
+        """``[n, s, channels, h, w]`` -> ``[n, widths[3], sum(bins)]``."""
         run = end_to_end(x, lengths)
-        return pool_strips(run.most(self.trunk(run.frames)), (self.parts,))
+        return pool_strips(run.most(self.trunk(run.frames)), self.bins)
 
 
 class LidarGait(GaitBase):
@@ -89,7 +89,7 @@ class LidarGait(GaitBase):
         widths: Sequence[Count] = (64, 128, 256, 512),
         depths: Sequence[Count] = (1, 1, 1, 1),
         embedding: Count = 256,
-        parts: Count = 16,
+        bins: Sequence[Count] = (16,),
         classes: Count | None = None,
         neck: bool = False,
     ) -> None:
@@ -98,7 +98,7 @@ class LidarGait(GaitBase):
             widths=widths,
             depths=depths,
             embedding=embedding,
-            parts=parts,
+            bins=bins,
             classes=classes,
             neck=neck,
         )

@@ -21,12 +21,17 @@ from torch import nn
 
 from gait3dlib.config import check
 from gait3dlib.errors import ConfigError, UnknownComponent, WeightsError, did_you_mean
-from gait3dlib.opengait import _checkpoint, _fit, _residual
+from gait3dlib.opengait import _checkpoint, _fit, _plain, _residual, lidargaitpp, smplgait
 from gait3dlib.opengait._architecture import Architecture, Names, Shapes, Theirs
 
 __all__ = ["ARCHITECTURES", "Architecture", "Names", "Shapes", "Theirs", "load", "save", "state_dict"]
 
-ARCHITECTURES: dict[str, Architecture] = {**_residual.ARCHITECTURES}
+ARCHITECTURES: dict[str, Architecture] = {
+    **_residual.ARCHITECTURES,
+    **lidargaitpp.ARCHITECTURES,
+    **smplgait.ARCHITECTURES,
+    **_plain.ARCHITECTURES,
+}
 
 
 def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settings: Any) -> nn.Module:
@@ -54,20 +59,24 @@ def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settin
     entry = ARCHITECTURES[architecture]
     if neck and "neck" not in entry.keywords:
         raise ConfigError(f"neck: {architecture} has none; load it with neck=False")
-    changes = {**settings, "neck": True} if neck else settings
+    path, changes = Path(checkpoint), {**settings, **({"neck": True} if neck else {})}
     check(entry.network, settings, architecture)
-    path = Path(checkpoint)
     state = _checkpoint.read(path)
     shapes = Shapes((key, tuple(tensor.shape)) for key, tensor in state.items())
-    network = _fit.fitting(entry, shapes, changes)
+    network = entry.fitting(shapes)
     if network is None:
         raise WeightsError(f"{path}: {_fit.misfit(architecture, shapes, ARCHITECTURES)}")
+    if changes:
+        network = entry.built({**(entry.settings(shapes) or {}), **changes})
+        if entry.shapes(network) != shapes:
+            told = ", ".join(settings)
+            raise ConfigError(f"{told}: the checkpoint tells its widths, depths and classes; leave them out")
     network.load_state_dict(entry.ours(state, network), assign=True)
     return network.eval()
 
 
 def save(network: nn.Module, checkpoint: Path | str) -> None:
-    """Write a network as a checkpoint that OpenGait reads: its state under ``"model"``, under OpenGait's names.
+    """Write a network as a checkpoint that OpenGait reads: its state under OpenGait's names, in ``"model"``.
 
     Raises:
         ConfigError: the network is of no architecture of OpenGait.
@@ -79,15 +88,15 @@ def state_dict(network: nn.Module) -> dict[str, torch.Tensor]:
     """The network's tensors under OpenGait's names, on the CPU.
 
     Raises:
-        ConfigError: the network is of no architecture of OpenGait.
+        ConfigError: the network is of no architecture of OpenGait, or has settings that OpenGait has not.
     """
-    held = {key: tensor.detach().cpu() for key, tensor in network.state_dict().items()}
-    for entry in ARCHITECTURES.values():
-        if type(network) is entry.network:
-            try:
-                return {k: t.contiguous().clone() for k, t in entry.theirs(held).items()}
-            except KeyError:  # one class may be several architectures, each with its own names
-                continue
-    raise ConfigError(
-        f"{type(network).__name__} is no network of OpenGait; those are: {', '.join(ARCHITECTURES)}"
-    )
+    known = [entry for entry in ARCHITECTURES.values() if type(network) is entry.network]
+    for entry in known:  # one class may be several architectures, each with its own names
+        if entry.tells(network):
+            return {k: t.detach().cpu().contiguous() for k, t in entry.theirs(network.state_dict()).items()}
+    name = type(network).__name__
+    if known:
+        raise ConfigError(
+            f"this {name} has settings that OpenGait's checkpoints cannot tell, such as its bins"
+        )
+    raise ConfigError(f"{name} is no network of OpenGait; those are: {', '.join(ARCHITECTURES)}")

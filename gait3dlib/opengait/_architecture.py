@@ -1,7 +1,7 @@
-"""An architecture of OpenGait: our network for it, its settings read off shapes, and the names of its tensors.
+"""An architecture of OpenGait: our network for it, its settings read off shapes, its tensors' names.
 
-A rename table maps our names to OpenGait's. A row names a module or a tensor, and what lies below it has the
-same name on both sides (``weight``, ``running_mean``, ...). ``*`` stands for a number, the same on both sides.
+A rename table maps our names to OpenGait's. A row names a module or a tensor; what lies below a module has
+the same name on both sides (``weight``, ``running_mean``, ...). ``*`` stands for a number, the same on both.
 """
 
 from __future__ import annotations
@@ -91,13 +91,36 @@ class Architecture:
         except (KeyError, ValueError, ArithmeticError, Gait3DError):
             return None
 
+    def built(self, settings: Mapping[str, Any]) -> nn.Module:
+        """The network without memory for its tensors.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+        """
+        with torch.device("meta"):
+            return build(self.network, settings)
+
     def sketch(self, settings: Mapping[str, Any]) -> nn.Module | None:
-        """The network without memory for its tensors; None where the settings ask for the impossible."""
+        """As :meth:`built`, but None where the settings ask for the impossible."""
         try:
-            with torch.device("meta"):
-                return build(self.network, settings)
+            return self.built(settings)
         except (RuntimeError, ValueError, TypeError, ArithmeticError):
             return None
+
+    def fitting(self, shapes: Shapes) -> nn.Module | None:
+        """The network without memory that has these tensors, all of them and no other; else None."""
+        settings = self.settings(shapes)
+        network = None if settings is None else self.sketch(settings)
+        return network if network is not None and self.shapes(network) == shapes else None
+
+    def tells(self, network: nn.Module) -> bool:
+        """Whether a network of this shape can be built again from its tensors under OpenGait's names."""
+        try:
+            again = self.fitting(self.shapes(network))
+        except KeyError:
+            return False
+        held = {key: tensor.shape for key, tensor in network.state_dict().items()}
+        return again is not None and held == {key: t.shape for key, t in again.state_dict().items()}
 
     def theirs(self, state: Mapping[str, torch.Tensor]) -> State:
         """Our state under OpenGait's names.

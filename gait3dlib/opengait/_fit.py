@@ -1,23 +1,13 @@
-"""Which architecture a checkpoint is of, and what to say when it is not the one that was named."""
+"""What to say of a checkpoint that is not of the architecture that was named."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
 
 from gait3dlib.opengait._architecture import Architecture, Shapes
 
 _SHOWN = 2
 _ALIKE = 0.1  # the share of tensors below which a checkpoint resembles nothing we know
-
-
-def fitting(architecture: Architecture, shapes: Shapes, changes: Mapping[str, Any]) -> nn.Module | None:
-    """The network without memory that these tensors fit, all of them and no other; else None."""
-    settings = architecture.settings(shapes)
-    network = None if settings is None else architecture.sketch({**settings, **changes})
-    return network if network is not None and architecture.shapes(network) == shapes else None
 
 
 def misfit(name: str, shapes: Shapes, known: Mapping[str, Architecture]) -> str:
