@@ -30,6 +30,8 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	@$(PIP) -e '.[all,dev]'
 	@# mediapipe asks for jax and for a second OpenCV build, and needs neither
 	@$(PIP) --no-deps mediapipe==0.10.14
+	@# ouster-sdk pins a click that typer refuses, and needs none here
+	@$(PIP) --no-deps ouster-sdk==1.0.1
 	@touch $@
 
 demo: $(STAMP)
