@@ -16,6 +16,10 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
     "embreex": ("simulation", ""),
+    "velodyne_decoder": ("velodyne", ""),
+    # ouster-sdk pins an old click, a web server and its own tests' packages, and needs none of them here
+    "ouster": ("ouster", " and then: pip install --no-deps ouster-sdk==1.0.1"),
+    "rosbags": ("bags", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),
 }

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
-from gait3dlib import config, registry
-from gait3dlib.errors import ConfigError, UnknownComponent
+from gait3dlib import registry
+from gait3dlib.errors import UnknownComponent
+from gait3dlib.sensors import _text
 from gait3dlib.sensors._pump import Pump, PumpStats
 from gait3dlib.types import Sensor
 
@@ -41,18 +40,5 @@ def open_sensor(text: str) -> Sensor:
     if hasattr(sensor, "from_text"):
         made: Sensor = sensor.from_text(rest)
         return made
-    built: Sensor = config.build(sensor, _pairs(rest, name), name)
+    built: Sensor = _text.build(sensor, rest, name)
     return built
-
-
-def _pairs(text: str, name: str) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for pair in filter(None, text.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"{name}: {pair!r} is not key=value; write it like {name}:seed=3,walkers=4")
-        try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{name}: the value of {key.strip()!r} cannot be read: {value!r}") from None
-    return values

@@ -1,0 +1,68 @@
+"""A UDP port that is listened to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Self
+
+from gait3dlib.errors import SensorError
+from gait3dlib.sensors._capture import Datagram
+
+BUFFER_BYTES = 16 * 2**20  # a second of the fastest sensor, where the system allows as much
+SO_RXQ_OVFL = 40  # linux/socket.h: how many datagrams the kernel dropped on this socket
+
+
+class Ear:
+    """An open UDP port; iterating gives what arrives, or None after a silence of ``timeout_s``.
+
+    ``overrun`` counts the datagrams that the system dropped because nobody read them in time.
+
+    Raises:
+        SensorError: the port is in use, or not allowed.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port, self.timeout_s, self.overrun = port, 1.0, 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+            self._socket.bind(("", port))
+            self._socket.setblocking(False)
+        except OSError as error:
+            self._socket.close()
+            remedy = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                remedy = (
+                    f"another program listens to it; find it with: ss -ulpn 'sport = :{port}', and end it"
+                )
+            elif error.errno == errno.EACCES:
+                remedy = "ports below 1024 need root; let the sensor send to a higher one"
+            raise SensorError(f"UDP port {port} cannot be opened: {remedy}") from None
+
+    def __iter__(self) -> Iterator[Datagram | None]:
+        room = socket.CMSG_SPACE(4)
+        while True:
+            try:
+                data, extra, _, sender = self._socket.recvmsg(65536, room)
+            except BlockingIOError:
+                if not select.select([self._socket], [], [], self.timeout_s)[0]:
+                    yield None
+                continue
+            for _, kind, value in extra:
+                if kind == SO_RXQ_OVFL and len(value) == 4:
+                    self.overrun = struct.unpack("I", value)[0]
+            yield Datagram(time.time_ns(), sender[0], self.port, data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
