@@ -78,7 +78,7 @@ def real_walks(
     data = Path(data)
     if not any((data / name).is_dir() for name in ("cmu", "biomechzoo")):
         raise InputError(
-            f"{data} holds neither a folder 'cmu' nor 'biomechzoo'; name the folder of real walks"
+            f"{data} holds no folder 'cmu' or 'biomechzoo'; name the folder of real walks"
         )
     for path in sorted(data.glob("cmu/*/*.bvh")):
         person = Person("cmu", path.parent.name)

@@ -1,4 +1,4 @@
-"""What a recording says about SMPL's joints: places and orientations, z up, metres; NaN where it says nothing."""
+"""What a recording says about SMPL's joints: places and orientations, z up, metres; NaN = nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gait3dlib.simulation.posture import about
 Array = NDArray[np.float64]
 CMU_UNIT_M = 0.056444  # metres a unit of the CMU motions as BVH
 CMU_AXES = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # their x left, y up, z forward
-BENT = 0.17  # sine of the least bend (10 degrees) at which an elbow shows its hinge
+BENT = 0.25  # sine of the least bend (15 degrees) at which an elbow shows its hinge
 
 CMU_PLACES = {
     1: "LeftUpLeg", 2: "RightUpLeg", 4: "LeftLeg", 5: "RightLeg", 7: "LeftFoot", 8: "RightFoot",
@@ -32,6 +32,7 @@ TRIAL_PLACES = {1: "HJC", 4: "FEO", 7: "TIO", 10: "TOE", 16: "CLO", 18: "HUO", 2
 TRIAL_SEGMENTS = {0: "PEL", 9: "TRX", 15: "HED"}
 TRIAL_SIDED = {1: "FE", 4: "TI", 7: "FO"}
 FOOT_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])  # of the foot, A is up and P back
+HEAD_TURN_DEG = 60.0  # a head turned further from the thorax is a swapped marker
 STANDING_PITCH = {0: 9.0, 9: 5.0, 15: 0.0}  # degrees, of a trial without a standing one of the same person
 
 
@@ -109,6 +110,8 @@ def measured_trial(trial: MarkerTrial, pitch: dict[int, float] | None = None) ->
     for joint, segment in TRIAL_SEGMENTS.items():
         level = about(1, np.array(-(STANDING_PITCH if pitch is None else pitch)[joint]))
         orientations[:, joint] = _axes(trial, segment) @ level
+    away = np.einsum("tij,tij->t", orientations[:, 9], orientations[:, 15])  # trace: 1 + 2 cos(angle)
+    orientations[~(away > 1 + 2 * np.cos(np.deg2rad(HEAD_TURN_DEG))), 15] = np.nan
     for side, letter in enumerate("LR"):
         for joint, label in TRIAL_PLACES.items():
             positions[:, joint + side] = trial.get(letter + label)
@@ -151,7 +154,7 @@ def _filled(positions: Array) -> Array:
 
 
 def _arms(positions: Array, orientations: Array) -> None:
-    """Orientations of upper arms and forearms, from their directions and the hinge that a bent elbow shows."""
+    """Orientations of upper arms and forearms: their directions, and the hinge that a bent elbow shows."""
     for side, out in ((0, 1.0), (1, -1.0)):
         shoulder, elbow, wrist = (positions[:, joint + side] for joint in (16, 18, 20))
         upper, fore = elbow - shoulder, wrist - elbow

@@ -1,7 +1,8 @@
 """Cutting a walk into strides: from one heel strike to the next of the same foot.
 
 Events come from the feet's places alone, as in Zeni, Richards and Higginson (Gait Posture 27, 2008): a heel
-strikes where the foot is furthest ahead of the pelvis, along the way of the walk.
+strikes where the foot is furthest ahead of the pelvis, along the way of the walk, or a moment later: the
+force plates of biomechZoo's trials say by ``STRIKE_AFTER_S``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gait3dlib.simulation.posture import about
 Array = NDArray[np.float64]
 SAMPLES = 100  # of a stride
 SMOOTH_S = 0.02  # noise below this time is no event
+STRIKE_AFTER_S = 0.027
 LONGEST_S, SHORTEST_S = 2.2, 0.6
 TURN_DEG = 20.0  # a straight stride turns less
 RISE_OF_LEG = 0.05  # and ends at the height where it began
@@ -50,8 +52,13 @@ class Stride:
         return self.stride_m / self.stride_s / float(np.sqrt(GRAVITY * self.leg_m))
 
 
-def heel_strikes(capture: Capture) -> list[tuple[int, int]]:
-    """(frame, foot) in time's order; foot 0 is the left."""
+def heel_strikes(capture: Capture) -> list[tuple[float, int]]:
+    """(seconds since the first frame, foot) in time's order; foot 0 is the left."""
+    return [(frame / capture.fps + STRIKE_AFTER_S, foot) for frame, foot in _furthest(capture)]
+
+
+def _furthest(capture: Capture) -> list[tuple[int, int]]:
+    """(frame, foot) where a foot is furthest ahead."""
     joints = capture.joints()
     way = gaussian_filter1d(capture.pelvis[:, :2], 0.25 * capture.fps, axis=0, mode="nearest")
     ahead = np.gradient(way, axis=0)
@@ -67,7 +74,7 @@ def heel_strikes(capture: Capture) -> list[tuple[int, int]]:
 
 def straight_strides(capture: Capture) -> list[Stride]:
     """All strides of a walk that go straight and level; those of left and right foot overlap."""
-    strikes = heel_strikes(capture)
+    strikes = _furthest(capture)
     out = []
     for start, foot in strikes:
         later = [frame for frame, other in strikes if other == foot and frame > start]
@@ -103,8 +110,8 @@ def _stride(capture: Capture, start: int, stop: int, left: int) -> Stride | None
     frames = np.arange(stop - start + 1)
     steady = places - np.linspace(0.0, 1.0, len(places))[:, None] * places[-1]
     sway = np.stack([np.interp(phase, frames, steady[:, axis]) for axis in range(3)], axis=1)
-    shift = -round((left - start) / (stop - start) * SAMPLES)
     seconds = (stop - start) / capture.fps
+    shift = -round(((left - start) / (stop - start) + STRIKE_AFTER_S / seconds) * SAMPLES)
     return Stride(
         np.roll(local, shift, axis=0),
         np.roll(sway, shift, axis=0) - sway.mean(axis=0),

@@ -1,4 +1,4 @@
-"""Marker trials as biomechZoo's sample study has them: one ``.npz`` a trial, labelled points in millimetres."""
+"""Marker trials of biomechZoo's sample study: one ``.npz`` a trial, labelled points in millimetres."""
 
 from __future__ import annotations
 
