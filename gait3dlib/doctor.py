@@ -19,7 +19,13 @@ from gait3dlib import _optional, _resources
 CORE = ("numpy", "scipy", "h5py", "pydantic", "yaml", "typer", "rich")
 
 # module -> name of the distribution, where they differ
-DISTRIBUTIONS = {"yaml": "pyyaml", "cv2": "opencv-python-headless", "libusb_package": "libusb-package"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "cv2": "opencv-python-headless",
+    "velodyne_decoder": "velodyne-decoder",
+    "ouster": "ouster-sdk",
+    "libusb_package": "libusb-package",
+}
 
 FREE_DISK = 2 * 1024**3  # about half an hour of compressed depth frames
 
