@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib._optional import require
 from gait3dlib.errors import InputError
+from gait3dlib.simulation.rays import embree
 from gait3dlib.types import Calibration
 
 
@@ -88,8 +88,7 @@ class Scene:
     """
 
     def __init__(self, vertices: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any]]) -> None:
-        core = require("embreex.rtcore_scene")
-        mesh = require("embreex.mesh_construction")
+        core, mesh = embree()
         # single precision: near the origin it resolves micrometres
         self._shift = np.asarray(vertices, dtype=np.float64).mean(axis=0)
         self._scene = core.EmbreeScene()
