@@ -144,6 +144,12 @@ class ShapedBody:
             raise InputError(f"translation must be [{len(turns)}, 3], not {root.shape}")
         return forward_kinematics(turns, self._offsets, root + self._offsets[0], PARENTS)
 
+    def frames(
+        self, rotations: NDArray[np.floating[Any]], translation: NDArray[np.floating[Any]]
+    ) -> tuple[F64, F64]:
+        """World rotations [T, 24, 3, 3] and positions [T, 24, 3] of the joints of :meth:`pose`, in float64."""
+        return self._frames(rotations, translation)
+
     def pose(
         self, rotations: NDArray[np.floating[Any]], translation: NDArray[np.floating[Any]]
     ) -> tuple[F32, F32]:

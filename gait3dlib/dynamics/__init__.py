@@ -1,0 +1,36 @@
+"""Inverse dynamics: from the motion of a body to the forces that move it.
+
+>>> from gait3dlib.dynamics import inverse_dynamics
+>>> found = inverse_dynamics(joints, fps=100.0)                     # doctest: +SKIP
+>>> found.moment[:, 4]                     # left knee, over m g h    # doctest: +SKIP
+>>> found.si(mass_kg=70).moment_nm[:, 4]   # newton metres           # doctest: +SKIP
+"""
+
+from gait3dlib.dynamics._biomechzoo import read_biomechzoo
+from gait3dlib.dynamics._dynamics import inverse_dynamics
+from gait3dlib.dynamics._result import Dynamics, ForcesSI
+from gait3dlib.dynamics._tree import (
+    ExternalLoad,
+    RigidTree,
+    SegmentMotion,
+    joint_powers,
+    joint_wrenches,
+    mechanical_energy,
+    move_tree,
+)
+from gait3dlib.dynamics._trials import MotionTrial
+
+__all__ = [
+    "Dynamics",
+    "ExternalLoad",
+    "ForcesSI",
+    "MotionTrial",
+    "RigidTree",
+    "SegmentMotion",
+    "inverse_dynamics",
+    "joint_powers",
+    "joint_wrenches",
+    "mechanical_energy",
+    "move_tree",
+    "read_biomechzoo",
+]

@@ -1,0 +1,207 @@
+"""Inverse dynamics of a walking person: joint forces, moments and powers from motion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from gait3dlib.body import PARENTS, ShapedBody
+from gait3dlib.dynamics._contact import ANKLES, Contact, find_contact
+from gait3dlib.dynamics._filter import scaled_cutoff
+from gait3dlib.dynamics._joints import checked, stature
+from gait3dlib.dynamics._kinematics import motion_of_joints
+from gait3dlib.dynamics._mesh import motion_of_body
+from gait3dlib.dynamics._reaction import Reaction, infer_reaction, whole_body, with_measured
+from gait3dlib.dynamics._result import Dynamics, positive
+from gait3dlib.dynamics._segments import table_inertia, table_mass
+from gait3dlib.dynamics._tree import (
+    STANDARD_GRAVITY,
+    ExternalLoad,
+    SegmentMotion,
+    joint_powers,
+    joint_wrenches,
+)
+from gait3dlib.errors import InputError
+
+F64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+SUPPORTED = 0.15  # body weights that nothing but a floor can bear
+NEWTONS = 20.0  # nobody's feet bear so many body weights
+
+
+def inverse_dynamics(
+    motion: ArrayLike,
+    fps: float,
+    mass: float | None = None,
+    height: float | None = None,
+    ground_reaction: ArrayLike | None = None,
+    *,
+    cutoff_hz: float | None = None,
+    body: ShapedBody | None = None,
+) -> Dynamics:
+    """Forces, moments and powers at the joints of a person in motion.
+
+    Zero-phase low-pass, recursive Newton-Euler over SMPL's joint tree, masses and inertias from de Leva's table
+    (from joints) or from the body's own mesh (from an `smpl` stream). Where the ground's reaction is not given it
+    is inferred: Newton's law for the whole body, contact from height and speed of the feet, and in double
+    support a smooth rule, flagged as not exact.
+
+    Args:
+        motion: joints ``[T, 24, 3]`` in metres, z up, NaN = unknown; or the data of an `smpl` stream
+            ``[T, 85]`` (translation, pose, shape).
+        fps: frames a second.
+        mass: kilograms; only needed for values in SI units.
+        height: metres; None estimates it from the legs.
+        ground_reaction: ``[T, 2, 6]`` of the left and right foot: force / (m g) and its point of action in
+            metres; or ``[T, 2, 9]`` with the free moment there / (m g h), which needs `height`. Zeros where the foot
+            bears nothing, NaN where it was not measured: there it is inferred.
+        cutoff_hz: of the low-pass; None is 6 Hz for 1.7 m, scaled by ``1 / sqrt(height)``.
+        body: whose mesh to use with an `smpl` stream; None builds it from the stream's shape.
+
+    Returns:
+        :class:`Dynamics`, dimensionless; its ``si()`` gives newtons.
+
+    Raises:
+        InputError: too few frames for the filter, joints of the legs missing, a size that is no person's (with the
+            likely unit), a mass or height of zero, a ground reaction of another length or in newtons, or a
+            body that something bears while its feet never touch the floor.
+    """
+    fps = positive("fps", fps)
+    mass_kg = None if mass is None else positive("mass", mass)
+    height_m = None if height is None else positive("height", height)
+    given = np.asarray(motion, np.float64)
+    if given.ndim == 2 and given.shape[1:] == (85,):
+        moving = _from_smpl(given, fps, height_m, cutoff_hz, body)
+    else:
+        moving = _from_joints(given, fps, height_m, cutoff_hz)
+    measured = None
+    if ground_reaction is not None:
+        measured = _measured(ground_reaction, len(given), moving.height_m)
+    return _solve(moving, fps, mass_kg, measured)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moving:
+    """A body of mass 1 in motion."""
+
+    mass: Tensor
+    inertia: Tensor
+    motion: SegmentMotion
+    seen: Bools
+    whole: Bools
+    height_m: float
+    cutoff_hz: float
+
+
+def _from_joints(joints: F64, fps: float, height_m: float | None, cutoff_hz: float | None) -> _Moving:
+    filled, seen, whole = checked(joints, fps, height_m)
+    tall = stature(filled) if height_m is None else height_m
+    cutoff = scaled_cutoff(tall) if cutoff_hz is None else positive("cutoff_hz", cutoff_hz)
+    motion, lengths = motion_of_joints(torch.from_numpy(filled), fps, cutoff)
+    mass = table_mass()
+    inertia = torch.from_numpy(table_inertia(lengths.numpy(), mass))
+    return _Moving(torch.from_numpy(mass), inertia, motion, seen, whole, tall, cutoff)
+
+
+def _from_smpl(
+    smpl: F64, fps: float, height_m: float | None, cutoff_hz: float | None, body: ShapedBody | None
+) -> _Moving:
+    if not np.isfinite(smpl).all():
+        raise InputError("an smpl stream holds NaN or infinity; leave those frames out")
+    tall, cutoff = height_m, cutoff_hz
+    if body is None:
+        from gait3dlib.body import Body
+
+        body = Body.load().from_numbers(np.median(smpl[:, 75:], axis=0))
+    tall = body.height_m if height_m is None else height_m
+    cutoff = scaled_cutoff(tall) if cutoff_hz is None else positive("cutoff_hz", cutoff_hz)
+    mass, inertia, motion = motion_of_body(body, smpl[:, :3], smpl[:, 3:75], fps, cutoff)
+    everything = np.ones(24, bool)
+    return _Moving(mass, inertia, motion, everything, np.ones(len(smpl), bool), tall, cutoff)
+
+
+def _measured(ground_reaction: ArrayLike, frames: int, height_m: float) -> Tensor:
+    """Measured reactions ``[T, 2, 9]`` for a body of mass 1: m/s2, metres, m2/s2."""
+    found = np.array(ground_reaction, np.float64)
+    if found.shape not in ((frames, 2, 6), (frames, 2, 9)):
+        raise InputError(
+            f"ground_reaction must be [{frames}, 2, 6] or [{frames}, 2, 9] for {frames} frames of motion, "
+            f"not {list(found.shape)}; resample it to the motion's frames"
+        )
+    if found.shape[2] == 6:
+        found = np.concatenate([found, np.where(np.isnan(found[..., :3]), np.nan, 0.0)], -1)
+    if np.nanmax(np.abs(found[..., :3]), initial=0.0) > NEWTONS:
+        raise InputError("ground_reaction seems to be in newtons; divide its forces by mass * 9.80665")
+    loaded = np.abs(found[..., :3]).max(-1) > 0.02
+    if np.isnan(found[..., 3:6][loaded]).any():
+        raise InputError("ground_reaction has a force without a point of action; give both, or NaN for both")
+    found[..., :3] *= STANDARD_GRAVITY
+    found[..., 6:] *= STANDARD_GRAVITY * height_m
+    return torch.from_numpy(found)
+
+
+def _solve(moving: _Moving, fps: float, mass_kg: float | None, measured: Tensor | None) -> Dynamics:
+    motion, height = moving.motion, moving.height_m
+    contact = find_contact(motion.joint.numpy(), motion.joint_velocity.numpy(), fps, height)
+    centre, total, _ = whole_body(moving.mass, moving.inertia, motion)
+    reaction = infer_reaction(moving.mass, moving.inertia, motion, contact)
+    if measured is not None:
+        reaction = with_measured(reaction, measured, total, contact)
+    _check_support(contact, total, measured)
+    known = _known(reaction, contact, total, moving, fps)
+    load = _on_feet(reaction, motion)
+    force, moment = joint_wrenches(PARENTS, moving.mass, moving.inertia, motion, load)
+    power = joint_powers(PARENTS, motion, force, moment)
+    g = STANDARD_GRAVITY
+    missing = ~moving.seen
+    results = [
+        (force / g).numpy(),
+        (moment / (g * height)).numpy(),
+        (power / (g * math.sqrt(g * height))).numpy(),
+    ]
+    for result in results:
+        result[:, missing] = np.nan
+    ground = (reaction.force / g).numpy()
+    point = np.where(np.abs(ground).max(-1, keepdims=True) > 0, reaction.point.numpy(), np.nan)
+    return Dynamics(
+        fps, *results, ground, point, centre.numpy(), contact.on, known, "newton", height, mass_kg
+    )
+
+
+def _on_feet(reaction: Reaction, motion: SegmentMotion) -> ExternalLoad:
+    zeros = torch.zeros_like(motion.joint)
+    feet = list(ANKLES)
+    fields: dict[str, Any] = {}
+    for name in ("force", "point", "moment"):
+        whole = zeros.clone()
+        whole[:, feet] = getattr(reaction, name)
+        fields[name] = whole
+    return ExternalLoad(**fields)
+
+
+def _known(reaction: Reaction, contact: Contact, total: Tensor, moving: _Moving, fps: float) -> Bools:
+    """Frames in which no rule, no end of the recording and no filled gap had a hand."""
+    frames = len(total)
+    edge = math.ceil(fps / (2 * moving.cutoff_hz))
+    inside = np.zeros(frames, bool)
+    inside[edge : frames - edge] = True
+    # somebody bears the weight though no foot was seen to stand
+    lost = ~contact.on.any(axis=1) & (total[:, 2].numpy() > SUPPORTED * STANDARD_GRAVITY)
+    return reaction.known & (inside & moving.whole)[:, None] & ~lost[:, None]
+
+
+def _check_support(contact: Contact, total: Tensor, measured: Tensor | None) -> None:
+    if contact.on.any() or measured is not None:
+        return
+    borne = float(total[:, 2].median()) / STANDARD_GRAVITY
+    if borne > SUPPORTED:
+        raise InputError(
+            f"the feet never touch the floor, yet {borne:.0%} of the weight is borne; check that z is up, that "
+            "fps is right and that the joints are in metres, or give ground_reaction"
+        )
