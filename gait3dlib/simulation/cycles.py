@@ -1,13 +1,11 @@
 """A walker's stride out of the gait prior, with feet that stand still while they bear weight.
 
-The joints move as the prior says of this person and speed; the hips' amplitude is solved for the wanted
+The segments move as the prior says of this person and speed; the legs' amplitude is solved for the wanted
 stride; then the feet are put on the ground as in :mod:`gait3dlib.simulation.motion`. Both give a
 :class:`~gait3dlib.simulation.motion.Cycle`.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +21,21 @@ from gait3dlib.simulation.motion import (
     _Legs,
     _smooth,
     _softmin_weights,
+    _window,
 )
 from gait3dlib.simulation.posture import LEFT, REFERENCE_SPEED, about
-from gait3dlib.simulation.prior import JOINTS, TERMS, GaitPrior
+from gait3dlib.simulation.prior import SEGMENTS, TERMS, GaitPrior, local
 from gait3dlib.simulation.style import GaitStyle
 
 Array = NDArray[np.float64]
 GRAVITY = 9.81
 FROUDE_REACH = 0.15  # speeds so far from the prior's mean were measured; beyond, the slope is not followed
 CLEARANCE_M = 0.012  # least height of the toes in mid swing
+SWING_M = 0.15  # a swinging foot counts as so much higher: it carries nothing
+STANCE = 0.605  # of a cycle at REFERENCE_FROUDE, shorter at speed; biomechZoo's force plates say the same
+REFERENCE_FROUDE = 0.46
 LATE_SWING = 0.87  # of a side's cycle: from here on only the ground stops the foot
+HEEL_RISE = 1.15  # our ball of the foot lies nearer to the ankle than the markers' one
 FLAT = (0.14, 0.32)  # of a side's cycle: the sole is flat
 
 
@@ -63,7 +66,7 @@ def prior_cycle(
     for _ in range(6):
         way = legs.unlocked(gain)[1]
         slope = way / gain if before is None else (way - before[1]) / (gain - before[0])
-        before, gain = (gain, way), float(np.clip(gain + (stride_m - way) / slope, 0.3, 2.0))
+        before, gain = (gain, way), float(np.clip(gain + (stride_m - way) / slope, 0.6, 1.6))
         if abs(way - stride_m) < 1e-3 or gain == before[0]:
             break
     rotations, way, root = legs.unlocked(gain)
@@ -80,74 +83,73 @@ class _PriorLegs(_Legs):
         self.manner, self.prior = manner, prior
         self.leg_m = float(np.linalg.norm(self.offsets[[4, 5, 7, 8]], axis=1).sum() / 2)
         froude = speed_m_s / np.sqrt(GRAVITY * self.leg_m)
+        stance = float(np.clip(STANCE - 0.08 * (froude / REFERENCE_FROUDE - 1.0), 0.54, 0.66))
+        self.bearing = np.stack([_window(self.phase + late, 0.0, stance) for late in (0.0, 0.5)], axis=1)
         reached = np.clip(froude - prior.froude_speed, -FROUDE_REACH, FROUDE_REACH)
         self.coefficients = prior.coefficients(np.array(manner.person), prior.froude_speed + float(reached))
         self.feet = self._feet()
 
     def _feet(self) -> Array:
         """Orientations ``[SAMPLES, 2, 3, 3]`` of both feet in the world, flat in mid stance."""
-        rotations, _ = self._decoded(1.0)
-        world, _ = self.kinematics(rotations, np.zeros((SAMPLES, 3)))
-        feet = world[:, 7:9].copy()
+        out = np.empty((SAMPLES, 2, 3, 3))
         for side, foot in SIDES:
             own = self._own_phase(side)
-            up = feet[(own >= FLAT[0]) & (own < FLAT[1]), foot, 2].mean(axis=0)
+            around = (own - 0.55 + 0.5) % 1.0 - 0.5
+            late = self.manner.push_off * np.exp(-((around / 0.12) ** 2))
+            feet = self.prior.decode(self.coefficients, self.phase - late)[0][:, 7 + foot]
+            up = feet[(own >= FLAT[0]) & (own < FLAT[1]), 2].mean(axis=0)
             up /= np.linalg.norm(up)
             ahead = np.cross(np.array([0.0, 1.0, 0.0]), up)
             ahead /= np.linalg.norm(ahead)
-            level = np.stack([ahead, np.cross(up, ahead), up])
+            flat = feet @ np.stack([ahead, np.cross(up, ahead), up]).T
             outward = about(2, np.array(side * self.manner.toe_out))
-            feet[:, foot] = outward @ feet[:, foot] @ level.T
-        return feet
+            out[:, foot] = outward @ flat @ about(1, _heel_rise(flat, own))
+        return out
 
     def _own_phase(self, side: float) -> Array:
         return self.phase if side == LEFT else (self.phase + 0.5) % 1.0
 
     def _decoded(self, gain: float) -> tuple[Array, Array]:
-        """Rotations and sway with the manner's knobs and the hips' amplitude."""
+        """Local rotations and sway with the manner's knobs and the legs' amplitude."""
         manner = self.manner
         table = self.coefficients.reshape(-1, TERMS).copy()
-        for joint, size in _gains(manner, gain).items():
-            row = 3 * JOINTS.index(joint)
+        for segment, size in _gains(manner, gain).items():
+            row = 3 * SEGMENTS.index(segment)
             table[row : row + 3, 1:] *= size
-        for joint in (3, 6, 9):
-            table[3 * JOINTS.index(joint), 1:] *= manner.trunk_sway
-        rotations, sway = self.prior.decode(table.reshape(-1), self.phase)
+        table[0, 1:] *= manner.pelvis_obliquity
+        world, sway = self.prior.decode(table.reshape(-1), self.phase)
         for side, foot in SIDES:
-            own = self._own_phase(side)
-            around = (own - 0.55 + 0.5) % 1.0 - 0.5
-            late = manner.push_off * np.exp(-((around / 0.12) ** 2))
-            pushed, _ = self.prior.decode(table.reshape(-1), self.phase - late)
-            rotations[:, 7 + foot] = pushed[:, 7 + foot]
-            rotations[:, 10 + foot] = about(1, -curve("toe_extension", own - late))
-            rotations[:, 16 + foot] = (
-                about(0, np.array(side * manner.arm_abduction)) @ rotations[:, 16 + foot]
-            )
-        bend = manner.trunk_lean + np.array([-0.15, 0.55, 0.6]) * 3 * manner.kyphosis
-        for joint, degrees in zip((3, 6, 9), bend / 3, strict=True):
-            rotations[:, joint] = rotations[:, joint] @ about(1, np.array(degrees))
-        # who leans or stoops still looks ahead
-        back = -(manner.trunk_lean + manner.kyphosis) / 2
-        for joint in (12, 15):
-            rotations[:, joint] = rotations[:, joint] @ about(1, np.array(back))
-        return rotations, sway
+            lifted = about(0, np.array(side * manner.arm_abduction))
+            for segment in (16, 18, 20, 22):
+                world[:, segment + foot] = lifted @ world[:, segment + foot]
+            world[:, 7 + foot] = self.feet[:, foot]
+            bend = curve("toe_extension", self._own_phase(side) - manner.push_off)
+            world[:, 10 + foot] = world[:, 7 + foot] @ about(1, -bend)
+        # who leans or stoops still looks ahead, and the arms still hang
+        stoop = manner.kyphosis * np.array([-0.15, 0.4, 1.0]) + manner.trunk_lean
+        for segment, degrees in zip((3, 6, 9), stoop, strict=True):
+            world[:, segment] = about(1, np.array(degrees)) @ world[:, segment]
+        for segment in (12, 13, 14):
+            world[:, segment] = about(1, np.array(stoop[-1] / 2)) @ world[:, segment]
+        return local(world), sway
 
     def unlocked(self, gain: float) -> tuple[Array, float, Array]:
         """Rotations, way of a cycle and root when the feet may still slide."""
         rotations, sway = self._decoded(gain)
         world, joints = self.kinematics(rotations, np.zeros((SAMPLES, 3)))
-        for foot in (0, 1):
-            rotations[:, 7 + foot] = world[:, 4 + foot].transpose(0, 2, 1) @ self.feet[:, foot]
-        world, joints = self.kinematics(rotations, np.zeros((SAMPLES, 3)))
         points = self.contacts(world, joints)
-        heights = points[..., 2] + 0.15 * (1.0 - self.bearing[:, :, None])
-        load = _softmin_weights(heights.reshape(SAMPLES, 6)).reshape(SAMPLES, 2, 3)
+        swinging = SWING_M * (1.0 - self.bearing)
+        load = _loads(points[..., 2] + swinging[..., None])
         speed = -np.sum(load * _derivative(points[..., 0]), axis=(1, 2)) / SAMPLES
         way = float(speed.sum())
         root = np.zeros((SAMPLES, 3))
         root[:, 0] = _smooth(np.cumsum(speed) - speed - way * self.phase) + way * self.phase
         root[:, 1] = sway[:, 1] * self.leg_m
-        root[:, 2] = _smooth(-np.sum(load * heights, axis=(1, 2)))
+        # a heel that is about to strike must not be under the ground
+        own = np.stack([self.phase, (self.phase + 0.5) % 1.0], axis=1)
+        swinging = swinging * np.clip((0.985 - own) / 0.05, 0.15, 1.0)
+        heights = points[..., 2] + swinging[..., None]
+        root[:, 2] = _smooth(-np.sum(_loads(heights) * heights, axis=(1, 2)))
         return rotations, way, root
 
     def _targets(self, world: Array, joints: Array, stride_m: float) -> Array:
@@ -164,6 +166,40 @@ class _PriorLegs(_Legs):
         return out
 
 
+def _loads(heights: Array) -> Array:
+    """Shares ``[T, 2, 3]`` of the load of the soles' points at these heights."""
+    return _softmin_weights(heights.reshape(len(heights), 6)).reshape(heights.shape)
+
+
+def _heel_rise(foot: Array, own: Array) -> Array:
+    """Degrees by which the heel rises further towards push-off."""
+    pitch = np.rad2deg(np.arctan2(-foot[:, 2, 0], foot[:, 0, 0]))
+    late = np.clip((own - 0.28) / 0.05, 0.0, 1.0) * np.clip((0.7 - own) / 0.06, 0.0, 1.0)
+    return np.asarray((HEEL_RISE - 1.0) * np.maximum(pitch, 0.0) * late)
+
+
+def _gains(manner: Manner, gain: float) -> dict[int, float]:
+    """Amplitudes of the segments that swing, about the person's own."""
+    out = {3: manner.trunk_sway, 6: manner.trunk_sway, 9: manner.trunk_sway}
+    for side, foot in SIDES:
+        own = gain * (1.0 + side * manner.asymmetry / 2)
+        out[1 + foot] = out[4 + foot] = own
+        out[16 + foot] = out[18 + foot] = manner.arm_swing * (1.0 - side * manner.asymmetry)
+    return out
+
+
+def _loads(heights: Array) -> Array:
+    """Shares ``[T, 2, 3]`` of the load of the soles' points at these heights."""
+    return _softmin_weights(heights.reshape(len(heights), 6)).reshape(heights.shape)
+
+
+def _heel_rise(foot: Array, own: Array) -> Array:
+    """Degrees by which the heel rises further towards push-off."""
+    pitch = np.rad2deg(np.arctan2(-foot[:, 2, 0], foot[:, 0, 0]))
+    late = np.clip((own - 0.28) / 0.05, 0.0, 1.0) * np.clip((0.7 - own) / 0.06, 0.0, 1.0)
+    return np.asarray((HEEL_RISE - 1.0) * np.maximum(pitch, 0.0) * late)
+
+
 def _gains(manner: Manner, gain: float) -> dict[int, float]:
     """Amplitudes of the joints that swing, about the person's own."""
     out = {}
@@ -176,7 +212,3 @@ def _gains(manner: Manner, gain: float) -> dict[int, float]:
         out[18 + foot] = swing**0.5
     return out
 
-
-@lru_cache(maxsize=1)
-def _rank() -> int:
-    return GaitPrior.load().rank

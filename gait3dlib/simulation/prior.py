@@ -1,8 +1,9 @@
 """A prior of human gait: how people walk on average, and how they differ, learnt from real walks.
 
-A stride is a vector of Fourier coefficients: rotation vectors of 20 joints about each joint's mean rotation
-(no angle wraps there) and the sway of the pelvis, over one cycle that starts with the left heel strike. The
-prior is a mean, a slope over speed (Froude's, so walkers of all sizes share it) and directions in which
+A stride is a vector of Fourier coefficients: rotation vectors of 20 segments about each one's mean orientation
+(no angle wraps there) and the sway of the pelvis, over one cycle that starts with the left heel strike.
+Segments stand in the world, x along the walk: what differs between people in one of them does not move all
+those below it. The prior is a mean, a slope over speed (Froude's, so walkers of all sizes share it) and directions in which
 people differ, each scaled to one standard deviation. Troje (J Vision 2, 2002) describes walkers so.
 
 The numbers are statistics over the people named in ``data_cards/real_walks.md``; ``tools/bake_prior.py``
@@ -19,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib._resources import asset
-from gait3dlib.body import MIRROR
+from gait3dlib.body import MIRROR, PARENTS
 from gait3dlib.errors import InputError
 from gait3dlib.simulation.mocap.inverse import rotation_matrix, rotation_vector
 
 Array = NDArray[np.float64]
 HARMONICS = 6
-JOINTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
-"""Joints of a stride; toes and hands were not measured."""
-CHANNELS = 3 * len(JOINTS) + 3  # and the pelvis' sway: ahead, left, up
+SEGMENTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+"""Segments of a stride by the joint that moves them; toes and hands were not measured."""
+CHANNELS = 3 * len(SEGMENTS) + 3  # and the pelvis' sway: ahead, left, up
 TERMS = 1 + 2 * HARMONICS
 SIZE = CHANNELS * TERMS
 """Numbers that describe a stride."""
@@ -38,7 +39,7 @@ class GaitPrior:
     """Mean gait and the directions in which people depart from it.
 
     Attributes:
-        centre: ``[20, 3, 3]``, the mean rotation of each of ``JOINTS``.
+        centre: ``[20, 3, 3]``, the mean orientation of each of ``SEGMENTS``.
         mean: ``[SIZE]`` coefficients at ``froude_speed``: radians, and leg lengths for the sway.
         slope: ``[SIZE]``, their change a unit of Froude speed.
         froude_speed: mean speed over the root of gravity and leg length.
@@ -68,17 +69,28 @@ class GaitPrior:
         return np.asarray(self.mean + ahead * self.slope + latent @ self.directions)
 
     def encode(self, rotations: Array, sway: Array) -> Array:
-        """Coefficients ``[SIZE]`` of a periodic stride: rotations ``[N, 24, 3, 3]`` and sway ``[N, 3]``."""
-        vectors = rotation_vector(self.centre.swapaxes(-1, -2) @ rotations[:, list(JOINTS)])
+        """Coefficients ``[SIZE]`` of a periodic stride.
+
+        Args:
+            rotations: ``[N, 24, 3, 3]``, local.
+            sway: ``[N, 3]``, leg lengths.
+        """
+        world = orientations(rotations)[:, list(SEGMENTS)]
+        vectors = rotation_vector(self.centre.swapaxes(-1, -2) @ world)
         return fourier(np.concatenate([vectors.reshape(len(sway), -1), sway], axis=1))
 
     def decode(self, coefficients: Array, phase: Array) -> tuple[Array, Array]:
-        """Rotations ``[N, 24, 3, 3]`` (identity where nothing is known) and sway ``[N, 3]`` at phases."""
+        """Orientations ``[N, 24, 3, 3]`` of the segments in the world, and sway ``[N, 3]``, at phases.
+
+        Toes and hands are as the segment above them. :func:`local` gives the joints' rotations.
+        """
         values = series(coefficients, phase)
-        rotations = np.tile(np.eye(3), (len(phase), 24, 1, 1))
-        vectors = values[:, :-3].reshape(len(phase), len(JOINTS), 3)
-        rotations[:, list(JOINTS)] = self.centre @ rotation_matrix(vectors)
-        return rotations, values[:, -3:]
+        vectors = values[:, :-3].reshape(len(phase), len(SEGMENTS), 3)
+        world = np.empty((len(phase), 24, 3, 3))
+        world[:, list(SEGMENTS)] = self.centre @ rotation_matrix(vectors)
+        for joint in (10, 11, 22, 23):
+            world[:, joint] = world[:, PARENTS[joint]]
+        return world, values[:, -3:]
 
     def person(self, coefficients: Array, froude_speed: float, noise: float = 1.0) -> Array:
         """The likeliest person ``[R]`` of a stride (maximum a posteriori).
@@ -128,11 +140,29 @@ def _load(path: Path) -> GaitPrior:
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is no gait prior; tools/bake_prior.py makes one") from None
     sizes = {prior.mean.shape, prior.slope.shape, prior.rest.shape, prior.directions.shape[1:]}
-    if sizes != {(SIZE,)} or prior.centre.shape != (len(JOINTS), 3, 3):
+    if sizes != {(SIZE,)} or prior.centre.shape != (len(SEGMENTS), 3, 3):
         raise InputError(f"{path} is a prior of another version; bake it again with tools/bake_prior.py")
     for array in (prior.centre, prior.mean, prior.slope, prior.directions, prior.rest):
         array.flags.writeable = False
     return prior
+
+
+def orientations(rotations: Array) -> Array:
+    """Segments in the world of local rotations, both ``[N, 24, 3, 3]``."""
+    world = rotations.copy()
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            world[:, joint] = world[:, parent] @ rotations[:, joint]
+    return world
+
+
+def local(world: Array) -> Array:
+    """Local rotations of segments in the world, both ``[N, 24, 3, 3]``."""
+    rotations = world.copy()
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            rotations[:, joint] = world[:, parent].swapaxes(-1, -2) @ world[:, joint]
+    return rotations
 
 
 def fourier(values: Array) -> Array:
@@ -157,8 +187,8 @@ def mirrored(coefficients: Array) -> Array:
     mirror image.
     """
     table = coefficients.reshape(*coefficients.shape[:-1], CHANNELS, TERMS).copy()
-    order = [JOINTS.index(MIRROR[joint]) for joint in JOINTS]
-    joints = table[..., :-3, :].reshape(*table.shape[:-2], len(JOINTS), 3, TERMS)[..., order, :, :]
+    order = [SEGMENTS.index(MIRROR[joint]) for joint in SEGMENTS]
+    joints = table[..., :-3, :].reshape(*table.shape[:-2], len(SEGMENTS), 3, TERMS)[..., order, :, :]
     joints = joints * np.array([-1.0, 1.0, -1.0])[:, None]
     sway = table[..., -3:, :] * np.array([1.0, -1.0, 1.0])[:, None]
     out = np.concatenate([joints.reshape(*table.shape[:-2], -1, TERMS), sway], axis=-2)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib.body import MIRROR
+from gait3dlib.body import MIRROR, PARENTS
 from gait3dlib.errors import InputError
 from gait3dlib.simulation.mocap.capture import average_body
 from gait3dlib.simulation.mocap.folder import Person
 from gait3dlib.simulation.mocap.inverse import rotation_vector
 from gait3dlib.simulation.mocap.strides import Stride, mean_rotation
-from gait3dlib.simulation.prior import JOINTS, SIZE, GaitPrior, mirrored
+from gait3dlib.simulation.prior import SEGMENTS, SIZE, GaitPrior, local, mirrored, orientations
 
 Array = NDArray[np.float64]
 RANK = 40
@@ -69,12 +69,12 @@ def learn(strides: Strides, rank: int = RANK) -> GaitPrior:
 
 
 def _centre(strides: Strides) -> Array:
-    """Mean rotation of each joint, its own mirror image; every person counts once."""
+    """Mean orientation of each segment, its own mirror image; every person counts once."""
     own = []
     for walked in strides.values():
-        rotations = mean_rotation(np.concatenate([stride.rotations for stride in walked]))
+        rotations = mean_rotation(np.concatenate([orientations(stride.rotations) for stride in walked]))
         own += [rotations, FLIP @ rotations[list(MIRROR)] @ FLIP]
-    return mean_rotation(np.array(own))[list(JOINTS)]
+    return mean_rotation(np.array(own))[list(SEGMENTS)]
 
 
 def _encoded(prior: GaitPrior, strides: Strides, everyone: Sequence[Person]) -> _Table:
@@ -133,7 +133,7 @@ class Reconstruction:
     """Root mean square error of strides of people whom the prior does not know, every person alike.
 
     Attributes:
-        degrees: of the joints' rotations.
+        degrees: of the segments in the world.
         millimetres: of the joints' places about the pelvis, on the average body.
     """
 
@@ -182,12 +182,12 @@ def leave_one_out(walks: Mapping[Person, Sequence[Sequence[Stride]]]) -> dict[st
 def _misses(prior: GaitPrior, guess: Array, stride: Stride) -> Array:
     """Mean squares of an error in degrees and in millimetres."""
     phase = np.arange(len(stride.sway)) / len(stride.sway)
-    rotations, _ = prior.decode(guess, phase)
-    kept = list(JOINTS)
-    turn = rotation_vector(rotations[:, kept].swapaxes(-1, -2) @ stride.rotations[:, kept])
+    world, _ = prior.decode(guess, phase)
+    measured = orientations(stride.rotations)
+    for joint in (10, 11, 22, 23):
+        measured[:, joint] = measured[:, PARENTS[joint]]
+    turn = rotation_vector(world[:, SEGMENTS].swapaxes(-1, -2) @ measured[:, SEGMENTS])
     body, still = average_body(), np.zeros((len(phase), 3))
-    measured = stride.rotations.copy()
-    measured[:, [10, 11, 22, 23]] = rotations[:, [10, 11, 22, 23]]
-    away = body.pose_joints(rotations, still) - body.pose_joints(measured, still)
+    away = body.pose_joints(local(world), still) - body.pose_joints(local(measured), still)
     degrees = np.rad2deg(np.linalg.norm(turn, axis=-1))
     return np.array([np.mean(degrees**2), 1e6 * np.mean(np.sum(away.astype(np.float64) ** 2, axis=-1))])
