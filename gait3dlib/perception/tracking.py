@@ -108,6 +108,11 @@ class Tracker:
         """The tracks that had enough measurements to count, oldest first."""
         return [track for track in self._tracks if track.hits >= self.min_hits]
 
+    @property
+    def alive(self) -> list[Track]:
+        """All tracks, also those that do not count yet."""
+        return list(self._tracks)
+
     def predict(self, t_ns: int) -> list[Track]:
         """Move all tracks on to ``t_ns`` and end those missed for too long.
 
