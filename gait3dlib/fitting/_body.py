@@ -46,6 +46,9 @@ class TorchBody:
         self._basis = torch.as_tensor(basis).reshape(len(basis), -1, 3)
         self.weights = torch.as_tensor(np.array(space.mesh.weights), dtype=torch.float64)
         self.to_t_pose = torch.eye(3, dtype=torch.float64).repeat(24, 1, 1)
+        self.faces = torch.as_tensor(np.array(space.mesh.faces), dtype=torch.int64)
+        self.edges, self.beside = _edges(np.array(space.mesh.faces, np.int64))
+        self.whole = self.skin_of(torch.arange(len(self.weights)))
 
     def settle(self, numbers: F64) -> None:
         """Take the rotations to the T-pose from the body of these shape numbers."""
@@ -71,10 +74,18 @@ class TorchBody:
             placed.append(placed[parent] + bones[joint - 1])
         return joints, torch.stack(placed)
 
-    def bind_vertices(self, numbers: Tensor, index: Tensor) -> Tensor:
-        """Some vertices [P, 3] of the bind pose, `index` [P]."""
+    def skin_of(self, index: Tensor, rows: Tensor | None = None) -> Skin:
+        """Vertices for :meth:`Posed.skin`: `index` [P] in all frames, or [N, P] in the frames `rows` [N]."""
+        used, inverse = torch.unique(index, return_inverse=True)
+        return Skin(
+            self._mean[used], self._basis[:, used].contiguous(), self.weights[used], inverse,
+            self.weights[index], rows,
+        )  # fmt: skip
+
+    def bind_vertices(self, numbers: Tensor, skin: Skin) -> Tensor:
+        """Some vertices [U, 3] of the bind pose."""
         scores = (self._mix(numbers) @ self._scores).float()
-        found = torch.tensordot(scores, self._basis[:, index], 1) + self._mean[index]
+        found = (scores @ skin.basis.flatten(1)).view(-1, 3) + skin.mean
         joints, moved = self.bind_joints(numbers)
         along = joints[_CHILD] - joints[_START]
         along = along / along.norm(dim=1, keepdim=True)
@@ -83,7 +94,7 @@ class TorchBody:
         matrices = torch.eye(3, dtype=torch.float64).repeat(24, 1, 1)
         matrices = matrices.index_add(0, torch.tensor(_START), extra)
         shift = moved - (matrices @ joints[:, :, None])[:, :, 0]
-        blended = self.weights[index] @ torch.cat([matrices.reshape(24, 9), shift], dim=1)
+        blended = skin.own_weights @ torch.cat([matrices.reshape(24, 9), shift], dim=1)
         turned: Tensor = (blended[:, :9].reshape(-1, 3, 3) @ found.double()[:, :, None])[:, :, 0]
         return turned + blended[:, 9:]
 
@@ -100,6 +111,22 @@ class TorchBody:
             world.append(turned @ local[:, level])
             joints.append(joints[-1][:, places] + (turned @ bones[level][:, :, None])[..., 0])
         return Posed(self, numbers, bind, local, torch.cat(world, 1), torch.cat(joints, 1))
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Chosen vertices: their part of the shape space, and their weights; made by :meth:`TorchBody.skin_of`.
+
+    `mean` [U, 3], `basis` [C, U, 3] and `own_weights` [U, 24] are of the different ones, `inverse` says which
+    of these each is, `weights` [..., 24] are of each, and `rows` [N] the frames, None = all.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    own_weights: Tensor
+    inverse: Tensor
+    weights: Tensor
+    rows: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -129,14 +156,39 @@ class Posed:
         shift = self.joints - (turned @ self.bind[:, :, None])[..., 0]
         return torch.cat([turned.flatten(2), shift], dim=2)
 
-    def skin(self, index: Tensor) -> Tensor:
-        """Vertices in the world, [T, P, 3]; `index` [P] for all frames, or [T, P], each frame its own."""
-        used, inverse = torch.unique(index, return_inverse=True)
-        bind = self.body.bind_vertices(self.numbers, used)[inverse]
-        blended = self.body.weights[index] @ self.frames
+    def skin(self, skin: Skin) -> Tensor:
+        """Vertices in the world, [T, P, 3] or, of a skin with rows, [N, P, 3]."""
+        bind = self.body.bind_vertices(self.numbers, skin)[skin.inverse]
+        frames = self.frames if skin.rows is None else self.frames[skin.rows]
+        blended = skin.weights @ frames
         turned = blended[..., :9].reshape(*blended.shape[:-1], 3, 3)
         moved: Tensor = (turned @ bind[..., None])[..., 0] + blended[..., 9:]
         return moved
+
+    def surface(self, rows: Tensor) -> tuple[F64, F64]:
+        """All vertices and their outward normals [N, V, 3] in some frames, without gradients."""
+        with torch.no_grad():
+            body = self.body
+            bind = body.bind_vertices(self.numbers, body.whole)
+            corner = bind[body.faces]
+            area = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+            normals = torch.zeros_like(bind)
+            for k in range(3):
+                normals.index_add_(0, body.faces[:, k], area)
+            blended = (body.weights.float() @ self.frames[rows].float()).double()
+            turned = blended[..., :9].reshape(*blended.shape[:-1], 3, 3)
+            placed = (turned @ bind[..., None])[..., 0] + blended[..., 9:]
+            facing = (turned @ normals[..., None])[..., 0]
+            facing = facing / facing.norm(dim=-1, keepdim=True)
+            return placed.numpy(), facing.numpy()
+
+
+def _edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Edges of a closed mesh as two vertices [E, 2], and the two faces [E, 2] beside each."""
+    sides = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    order = np.lexsort((sides[:, 1], sides[:, 0]))
+    owners = order // 3
+    return sides[order][::2], owners.reshape(-1, 2)
 
 
 def _hat(knots: Tensor, value: Tensor) -> Tensor:

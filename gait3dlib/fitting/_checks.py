@@ -71,3 +71,17 @@ def _check_upright(joints: F64) -> None:
             "shoulders do not lie above knees along z; turn the joints so that z points up "
             "(a BVH file has y up)"
         )
+
+
+def check_points(frames: list[F64], name: str) -> None:
+    """Raise InputError for points [n, 3] of frames that span more than a person, or hold NaN."""
+    full = [points for points in frames if len(points)]
+    if not all(np.isfinite(points).all() for points in full):
+        raise InputError(f"{name} hold NaN or infinity; leave out what was not seen")
+    spans = [float((np.quantile(p, 0.98, axis=0) - np.quantile(p, 0.02, axis=0)).max()) for p in full]
+    size = float(np.median(spans))
+    if size > TALLEST_M:
+        unit = "; if they are in millimetres, divide them by 1000" if size > 250 else ""
+        raise InputError(
+            f"the {name} of one frame span {size:.1f} m, more than one person; cut the person out first{unit}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.body import BodyShape, ShapedBody
-from gait3dlib.fitting._checks import check_frames, check_joints
+from gait3dlib.errors import InputError, did_you_mean
+from gait3dlib.fitting._evidence import READ, Evidence, gather
 from gait3dlib.fitting._motion import log_map
 from gait3dlib.fitting._solve import Solver
 from gait3dlib.fitting._start import first_pose, nearest_body
-from gait3dlib.fitting._terms import JointTerm, frame_share
-from gait3dlib.types import NS_PER_S, Stream
+from gait3dlib.types import GaitSequence, Stream
 
 LAYOUT = "free_body"
 ROUNDS = (60, 60, 60)  # steps of each minimisation; partners and spreads are taken anew between them
+SKIN_ROUNDS = (40, 30, 30, 30, 30, 30)
 Progress = Callable[[int, int], None]
 
 
@@ -73,14 +74,49 @@ class BodyFit:
         return self.body.pose(self.rotations, self.translation)[0]
 
 
-def fit_joints(
-    joints: NDArray[np.floating[Any]], t_ns: NDArray[np.int64], *, progress: Progress | None = None
+def fit_body(
+    walk: GaitSequence | Sequence[GaitSequence],
+    *,
+    streams: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> BodyFit:
-    """Fit the body to 3-D joints over a whole walk.
+    """Fit the body to what a walk holds, over the whole walk at once.
 
     One shape, a smooth motion, feet that stand still on one level, and errors that may be gross now and then:
     maximum a posteriori with a spline for every joint, as SMPLify does it a frame (Bogo et al., ECCV 2016)
     and MoSh a sequence (Loper et al., SIGGRAPH Asia 2014).
+
+    Read are `joints`, `keypoints` (with calibration), `points` (of one person), `depth` and `silhouette`
+    (with calibration; the latter not alone). One camera without extrinsics is taken to be level, in the
+    world's origin and looking along x. With keypoints of one placed camera and nothing else, the ground is
+    z = 0.
+
+    Args:
+        walk: one walk; or several sequences, which are the same walk seen by several sensors whose
+            calibrations share one world and whose clocks agree.
+        streams: which to use; None = all that can be read.
+        seed: draws which points of the skin are used.
+        progress: called with (done, all) rounds.
+
+    Raises:
+        InputError: too few or too many frames, joints that no person in metres with z up can have, or
+            calibrations that cannot be.
+        NoEvidence: no stream can be read, or hardly anything is known.
+    """
+    for name in streams or ():
+        if name not in READ:
+            raise InputError(f"a body cannot be fitted to the stream {name!r}{did_you_mean(name, READ)}")
+    walks = [walk] if isinstance(walk, GaitSequence) else list(walk)
+    if not walks:
+        raise InputError("give at least one walk to fit a body to")
+    return _fitted(gather(walks, streams, seed), progress)
+
+
+def fit_joints(
+    joints: NDArray[np.floating[Any]], t_ns: NDArray[np.int64], *, progress: Progress | None = None
+) -> BodyFit:
+    """:func:`fit_body` for 3-D joints alone.
 
     Args:
         joints: [T, 24, 3] in SMPL's order, metres, z up; NaN = not known, filled by the fit.
@@ -91,27 +127,26 @@ def fit_joints(
         InputError: too few or too many frames, or joints that no person in metres with z up can have.
         NoEvidence: hardly any joint is known.
     """
-    given = np.asarray(joints, np.float64)
-    check_joints(given)
-    stamps = np.asarray(t_ns, np.int64)
-    t_s = (stamps - stamps[0]) / NS_PER_S
-    check_frames(t_s)
-    body = nearest_body(given)
-    term = JointTerm(given, frame_share(t_s))
-    solver = Solver(t_s, body, *first_pose(given, body), [term])
-    solver.run(ROUNDS, progress)
-    return collect(solver, stamps, given, ("joints",))
+    stream = Stream(np.asarray(joints, np.float32), t_ns, "m")
+    return fit_body(GaitSequence({"joints": stream}), progress=progress)
 
 
-def collect(
-    solver: Solver, t_ns: NDArray[np.int64], given: NDArray[np.float64], evidence: tuple[str, ...]
-) -> BodyFit:
-    """What a solver has found; `given` [T, 24, 3] are the joints that residuals are taken against."""
+def _fitted(evidence: Evidence, progress: Progress | None) -> BodyFit:
+    body = nearest_body(evidence.guess)
+    start = first_pose(evidence.guess, body)
+    solver = Solver(evidence.t_s, body, *start, evidence.terms, on_ground=evidence.on_ground)
+    skin = {"points", "depth", "silhouette"} & set(evidence.used)
+    solver.run(SKIN_ROUNDS if skin else ROUNDS, progress)
+    return _collected(solver, evidence)
+
+
+def _collected(solver: Solver, evidence: Evidence) -> BodyFit:
     body, rotations, translation = solver.result()
-    turned = log_map(rotations).reshape(len(t_ns), 72)
-    shape = np.tile(body.numbers, (len(t_ns), 1))
+    frames = len(evidence.t_ns)
+    turned = log_map(rotations).reshape(frames, 72)
+    shape = np.tile(body.numbers, (frames, 1))
     data = np.concatenate([translation, turned, shape], axis=1).astype(np.float32)
-    stream = Stream(data, t_ns, "m, rad", layout=LAYOUT)
+    stream = Stream(data, evidence.t_ns, "m, rad", layout=LAYOUT)
     joints = body.pose_joints(data[:, 3:75].reshape(-1, 24, 3), data[:, :3])
-    residual = np.linalg.norm(joints - given, axis=-1).astype(np.float32)
-    return BodyFit(stream, body, joints, residual, evidence, float(solver.ground))
+    residual = np.linalg.norm(joints - evidence.given, axis=-1).astype(np.float32)
+    return BodyFit(stream, body, joints, residual, tuple(evidence.used), float(solver.ground))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait3dlib.body import JOINT_NAMES
-from gait3dlib.fitting._body import Posed, vertex_index
+from gait3dlib.fitting._body import Posed, Skin, vertex_index
 
 F64 = NDArray[np.float64]
 MEMORY_S = 0.1
@@ -111,11 +111,13 @@ class Soles:
                 points.append(sole[np.argmin(np.abs(x - (x.min() + share * np.ptp(x))))])
         self.index = vertex_index(points)
         self.standing: Tensor | None = None
+        self._skin: Skin | None = None
 
     def watch(self, posed: Posed, priors: Priors) -> Tensor:
         """Decide from a fitted motion which points stand when; returns the ground's height."""
+        self._skin = posed.body.skin_of(self.index)
         with torch.no_grad():
-            points = posed.skin(self.index)
+            points = posed.skin(self._skin)
             height = points[..., 2] - points[..., 2].quantile(0.05)
             speed = self._speeds(points, priors.steps)
             slow = torch.sigmoid((0.4 - speed) / 0.08)
@@ -132,9 +134,9 @@ class Soles:
 
     def energy(self, posed: Posed, priors: Priors, ground: Tensor) -> Tensor:
         """Energy of standing points that move or leave the ground."""
-        if self.standing is None or not len(priors.steps):
+        if self.standing is None or self._skin is None or not len(priors.steps):
             return posed.joints.new_zeros(())
-        points = posed.skin(self.index)
+        points = posed.skin(self._skin)
         speed = self._speeds(points, priors.steps)
         share = priors.shares[:, None]
         still = (self.standing * speed.square() * (share[1:] + share[:-1]) / 2).sum() / self.SPEED**2

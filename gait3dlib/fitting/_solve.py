@@ -27,9 +27,19 @@ class Solver:
         local: [T, 24, 3, 3] and
         pelvis: [T, 3], the motion to start from.
         terms: the evidence.
+        on_ground: the ground is z = 0, instead of where the feet stand.
     """
 
-    def __init__(self, t_s: F64, body: ShapedBody, local: F64, pelvis: F64, terms: Sequence[Term]) -> None:
+    def __init__(
+        self,
+        t_s: F64,
+        body: ShapedBody,
+        local: F64,
+        pelvis: F64,
+        terms: Sequence[Term],
+        *,
+        on_ground: bool = False,
+    ) -> None:
         self.body = TorchBody(Body.load())
         self.body.settle(body.numbers)
         self.motion = SmoothMotion(t_s, local, pelvis)
@@ -42,6 +52,7 @@ class Solver:
         self._scale = torch.as_tensor(SHAPE_SPREAD)
         self._numbers = torch.tensor(body.numbers) / self._scale
         self.ground = torch.zeros((), dtype=torch.float64)
+        self.on_ground = on_ground
 
     @property
     def numbers(self) -> Tensor:
@@ -69,18 +80,26 @@ class Solver:
             rounds: steps of each minimisation.
             progress: called with (done, all) rounds.
         """
+        self._look([term for term in self.terms if not term.ready], feet=self.on_ground)
         for number, steps in enumerate(rounds):
             self._minimise(steps, robust=number > 0)
-            with torch.no_grad():
-                posed = self.posed()
-                self.ground = self.soles.watch(posed, self.priors).clone()
-                for term in self.terms:
-                    term.look(posed)
+            self._look(self.terms, feet=True)
             if progress is not None:
                 progress(number + 1, len(rounds))
 
+    def _look(self, terms: Sequence[Term], *, feet: bool) -> None:
+        with torch.no_grad():
+            posed = self.posed()
+            if feet:
+                ground = self.soles.watch(posed, self.priors)
+                self.ground = torch.zeros_like(ground) if self.on_ground else ground.clone()
+            for term in terms:
+                term.look(posed)
+
     def _minimise(self, steps: int, robust: bool) -> None:
-        free = [self.coefficients, self._numbers, self.ground]
+        free = [self.coefficients, self._numbers]
+        if not self.on_ground:
+            free.append(self.ground)
         for value in free:
             value.requires_grad_(True)
         optimizer = torch.optim.LBFGS(

@@ -19,6 +19,10 @@ FULL_RATE = 30.0  # frames a second; errors of frames closer in time are not ind
 class Term(Protocol):
     """One kind of evidence."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has something to say before the first look."""
+
     def energy(self, posed: Posed, robust: bool) -> Tensor:
         """Of a posed body; differentiable."""
 
@@ -35,6 +39,7 @@ class JointTerm:
     """
 
     LEAST, MOST = 0.008, 0.08  # metres, of a joint's spread
+    ready = True
 
     def __init__(self, joints: F64, share: float) -> None:
         known = np.asarray(np.isfinite(joints).all(axis=-1))
