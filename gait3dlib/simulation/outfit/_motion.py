@@ -22,17 +22,18 @@ def held(values: F64, t_s: F64, release_m_s: float) -> F64:
     """Values ``[T, ...]`` that rise at once and fall no faster than ``release_m_s``."""
     out = values.copy()
     for i, step in enumerate(np.diff(t_s)):
-        np.maximum(values[i + 1], out[i] - release_m_s * step, out=out[i + 1])
+        out[i + 1] = np.maximum(values[i + 1], out[i] - release_m_s * step)
     return out
 
 
 def apparent_gravity(points: F64, t_s: F64) -> F64:
-    """g - a ``[T, 3]`` in units of g that hangs on a moving point ``[T, 3]``; no part beyond 2 g."""
+    """g - a ``[T, 3]`` in units of g that hangs on a moving point ``[T, 3]``; at most 2 g."""
     if len(t_s) < 3:
         return np.tile(GRAVITY / 9.81, (len(points), 1))
     velocity = np.gradient(points, t_s, axis=0)
     pull = (GRAVITY - np.gradient(velocity, t_s, axis=0)) / 9.81
-    return np.clip(pull, -2.0, 2.0)
+    strength = np.linalg.norm(pull, axis=1, keepdims=True)
+    return np.asarray(pull * np.minimum(1.0, 2.0 / np.maximum(strength, 1e-9)))
 
 
 def heading(turned: F64) -> F64:

@@ -91,13 +91,13 @@ def bar_faces() -> Faces:
     return _sphere_faces(2, BAR_SIDES)
 
 
-def bar(start: F64, end: F64, radius_m: float) -> F64:
-    """Thin bars ``[T, 2 * BAR_SIDES + 2, 3]`` between points ``[T, 3]``."""
+def bar(start: F64, end: F64, radius_m: float, across: F64) -> F64:
+    """Thin bars ``[T, 2 * BAR_SIDES + 2, 3]`` between points ``[T, 3]``; ``across`` ``[T, 3]`` is a direction
+    that they never take."""
     along = end - start
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    helper = np.where(np.abs(along[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    first = np.cross(helper, along)
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    first = np.cross(across, along)
+    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)
     second = np.cross(along, first)
     around = angles(BAR_SIDES)
     ring = first[:, None] * np.cos(around)[:, None] + second[:, None] * np.sin(around)[:, None]

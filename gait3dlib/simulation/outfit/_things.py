@@ -77,7 +77,7 @@ class Bag:
         roll = np.clip(behind[:, 1] / 0.35, -0.3, 0.3)
         frame = facing @ _tilted(pitch, roll)
         ends = [hand + np.einsum("tij,j->ti", frame, end) for end in self._ends]
-        handles = [bar(hand, end, 0.008) for end in ends]
+        handles = [bar(hand, end, 0.008, frame[:, :, 1]) for end in ends]
         return np.concatenate([_moved(self._bag, frame, hand), *handles], axis=1)
 
 
@@ -133,7 +133,7 @@ class Umbrella:
     def __init__(self, body: ShapedBody, outfit: Outfit) -> None:
         draw, size = outfit.rng(4).random(3), size_factor(body.height_m)
         radius = (0.44 + 0.16 * draw[0]) * size
-        self._above = float(body.vertices[:, 2].max() - body.joints[HEAD, 2]) + (0.1 + 0.12 * draw[1]) * size
+        self._above = float(body.vertices[:, 2].max() - body.joints[HEAD, 2]) + (0.14 + 0.1 * draw[1]) * size
         self._hand, self._over = HANDS[outfit.side], 0.35 + 0.3 * draw[2]
         self._dome, faces = dome(radius, 0.45 * radius, 8)
         self._above += 0.3 * radius
@@ -150,7 +150,7 @@ class Umbrella:
         second = np.cross(along, first)
         second = second / np.linalg.norm(second, axis=1, keepdims=True)
         frame = np.stack([np.cross(second, along), second, along], axis=2)
-        stick = bar(hand - self._grip * along, apex + self._tip * along, 0.008)
+        stick = bar(hand - self._grip * along, apex + self._tip * along, 0.008, first)
         return np.concatenate([_moved(self._dome, frame, apex), stick], axis=1)
 
 
