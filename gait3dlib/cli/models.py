@@ -39,8 +39,15 @@ def simulate(
     seconds: Annotated[float, typer.Option("--seconds", help="Length of a walk.")] = 2.0,
     fps: Annotated[float, typer.Option("--fps", help="Frames a second.")] = 15.0,
     streams: Annotated[
-        str, typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth.")
+        str,
+        typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth, points, joints."),
     ] = "silhouette,keypoints",
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            "--cells", metavar="A,B", help="Covariates: normal, coat, bag, night, pole, ..., or all."
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes; one a core by default.")
     ] = None,
@@ -54,7 +61,9 @@ def simulate(
     """
     require("embreex")
     from gait3dlib.simulation import simulate as run
+    from gait3dlib.simulation.conditions import cell_names
 
+    asked = cell_names(cells)
     angles = _numbers(views, "--views")
     with counting("walkers") as progress:
         paths = run(
@@ -67,10 +76,11 @@ def simulate(
             seconds=seconds,
             fps=fps,
             streams=read_names(streams),
+            cells=asked,
             jobs=jobs,
             progress=progress,
         )
-    walks = len(paths) * sessions * len(angles)
+    walks = len(paths) * sessions * len(angles) * max(1, len(asked))
     if as_json:
         show_json({"out": str(out), "walkers": len(paths), "walks": walks, "seed": seed})
     else:

@@ -6,18 +6,23 @@
 (60, 96, 96)
 """
 
+from gait3dlib.simulation.conditions import CELLS, Condition
 from gait3dlib.simulation.dataset import simulate
+from gait3dlib.simulation.observing import observe_conditions
 from gait3dlib.simulation.style import GaitStyle
 from gait3dlib.simulation.walker import Motion, Walker, sample_walker
 from gait3dlib.simulation.world import WORLD_VERSION, View, observe, observe_views
 
 __all__ = [
+    "CELLS",
     "WORLD_VERSION",
+    "Condition",
     "GaitStyle",
     "Motion",
     "View",
     "Walker",
     "observe",
+    "observe_conditions",
     "observe_views",
     "sample_walker",
     "simulate",

@@ -5,6 +5,7 @@ The same seed gives the same streams whatever the number of processes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -15,8 +16,10 @@ from typing import Any
 
 from gait3dlib._processes import starting_workers
 from gait3dlib.errors import InputError
-from gait3dlib.recording import save
-from gait3dlib.simulation.walker import frame_count, sample_walker
+from gait3dlib.recording import Truth, save
+from gait3dlib.simulation import observation, observing
+from gait3dlib.simulation.conditions import CELLS, Condition, check_cells, draw
+from gait3dlib.simulation.walker import Walker, frame_count, sample_walker
 from gait3dlib.simulation.world import (
     STREAMS,
     WORLD_VERSION,
@@ -25,6 +28,7 @@ from gait3dlib.simulation.world import (
     default_distance_m,
     observe_views,
 )
+from gait3dlib.types import GaitSequence
 
 MANIFEST = "manifest.json"
 # how sessions and cameras differ; part of the world's version
@@ -46,6 +50,7 @@ def simulate(
     fps: float = 15.0,
     streams: Sequence[str] = ("silhouette", "keypoints"),
     size: int = 96,
+    cells: Sequence[str] = (),
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -64,8 +69,10 @@ def simulate(
         views: degrees between walking direction and camera.
         seconds: length of a walk.
         fps: frames a second.
-        streams: of "silhouette", "keypoints" and "depth".
+        streams: of "silhouette", "keypoints" and "depth"; with ``cells`` also "points" and "joints".
         size: pixels of the square crop.
+        cells: covariates of :data:`~gait3dlib.simulation.conditions.CELLS`: each gets ``sessions`` walks from
+            each view, and a scene with a depth camera and a LiDAR. Asked for points or joints, "normal".
         jobs: processes; None = one a core.
         progress: called with (done, all) walkers after each.
 
@@ -78,7 +85,11 @@ def simulate(
     """
     if walkers < 1 or sessions < 1 or first < 0 or seed < 0:
         raise InputError("a data set needs at least one walker and one session; first and seed count from 0")
-    check_asked(views, streams, size)
+    if not cells and {"points", "joints"} & set(streams):
+        cells = ("normal",)
+    if cells:
+        observing.check_streams(streams, size)
+    check_asked(views, STREAMS if cells else streams, size)
     frame_count(fps, seconds)
     parameters: dict[str, Any] = {
         "world_version": WORLD_VERSION,
@@ -90,6 +101,12 @@ def simulate(
         "streams": [name for name in STREAMS if name in streams],
         "size": size,
     }
+    if cells:
+        parameters |= {
+            "world_version": observing.SCENE_VERSION,
+            "streams": [name for name in observation.STREAMS if name in streams],
+            "cells": list(check_cells(tuple(cells))),
+        }
     out = Path(out)
     _claim(out, parameters)
     paths = [out / f"s{seed}-{index:05d}.h5" for index in range(first, first + walkers)]
@@ -114,7 +131,8 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
             held = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} cannot be read ({error}); choose another folder") from error
-        differs = [k for k in parameters if not isinstance(held, dict) or held.get(k) != parameters[k]]
+        names = {**parameters, "cells": None}  # a data set without cells says nothing of them
+        differs = [k for k in names if not isinstance(held, dict) or held.get(k) != parameters.get(k)]
         if differs:
             raise InputError(
                 f"{out} holds a data set made with another {', '.join(differs)}; choose another folder"
@@ -148,7 +166,36 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
 def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
     """One walker's recording."""
     walker = sample_walker(parameters["seed"], index)
-    pairs = []
+    pairs = _in_cells(walker, parameters) if "cells" in parameters else _in_views(walker, parameters)
+    save(out / f"{walker.subject}.h5", *(s for s, _ in pairs), truths=[t for _, t in pairs])
+
+
+def _in_cells(walker: Walker, parameters: dict[str, Any]) -> list[tuple[GaitSequence, Truth]]:
+    """Each session of each cell is a walk of its own, seen from all views at once."""
+    pairs: list[tuple[GaitSequence, Truth]] = []
+    for cell in parameters["cells"]:
+        number = list(CELLS).index(cell)
+        for session in range(parameters["sessions"]):
+            rng = walker.rng(7, parameters["seed"], number, session)
+            views = [draw(cell, rng, view_deg=view, fps=parameters["fps"]) for view in parameters["views"]]
+            one: list[Condition] = [
+                dataclasses.replace(view, outfit=views[0].outfit, speed=views[0].speed) for view in views
+            ]
+            pairs += observing.observe_conditions(
+                walker,
+                one,
+                seed=(parameters["seed"] * 1000 + number) * 1000 + session,
+                seconds=parameters["seconds"],
+                streams=parameters["streams"],
+                size=parameters["size"],
+                session=f"{cell}-{session:02d}",
+            )
+    return pairs
+
+
+def _in_views(walker: Walker, parameters: dict[str, Any]) -> list[tuple[GaitSequence, Truth]]:
+    """The first world: cameras alone, no covariates."""
+    pairs: list[tuple[GaitSequence, Truth]] = []
     for session in range(parameters["sessions"]):
         rng = walker.rng(3, parameters["seed"], session)
         speed = float(rng.uniform(*SPEED_RANGE))
@@ -172,4 +219,4 @@ def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
             size=parameters["size"],
             session=f"{session:02d}",
         )
-    save(out / f"{walker.subject}.h5", *(s for s, _ in pairs), truths=[t for _, t in pairs])
+    return pairs

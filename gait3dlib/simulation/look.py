@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gait3dlib.simulation.camera import camera_position, pixel_rays, project
 from gait3dlib.simulation.rays import F32, RayMesh
-from gait3dlib.simulation.scene import F64, Scene, State
+from gait3dlib.simulation.scene import F64, Scene
 from gait3dlib.types import Calibration
 
 COARSE = 24  # rays across the box of a person, to find which part of it is seen
@@ -39,7 +39,7 @@ class Extents:
 
     Attributes:
         seen: ``[T, 4]`` left, top, right, bottom of the part that is seen, pixels.
-        whole: ``[T, 4]`` the same of the whole actor.
+        whole: ``[T, 4]`` the same of the whole actor, without what is carried.
         share: ``[T]`` how much of the actor is seen: neither hidden nor outside the image.
     """
 
@@ -63,7 +63,9 @@ class Viewer:
         self.state = self.actor.at(t_s)
         self.origin = camera_position(camera)
         self.meshes = [RayMesh(vertices, self.actor.faces) for vertices in self.state.vertices]
-        whole = _extents(camera, self.state)
+        # detectors box people, not their umbrellas
+        worn = np.unique(self.actor.faces[~self.actor.carried])
+        whole = _extents(camera, self.state.vertices[:, worn])
         self._others = self._near(actor, whole)
         self.extents = self._seen(whole)
 
@@ -74,7 +76,7 @@ class Viewer:
             if number == actor or not other.there(self.t_s).any():
                 continue
             state = other.at(self.t_s)
-            extents = _extents(self.camera, state)
+            extents = _extents(self.camera, state.vertices)
             margin = 0.3 * (whole[:, 3] - whole[:, 1])  # crops are larger than the actor
             apart = (extents[:, 0] > whole[:, 2] + margin) | (extents[:, 2] < whole[:, 0] - margin)
             for frame in np.flatnonzero(other.there(self.t_s) & ~apart & np.isfinite(extents[:, 0])):
@@ -140,7 +142,7 @@ class Viewer:
             y = np.flatnonzero((rows >= -0.5) & (rows <= self.camera.height - 0.5))
             if not len(x) or not len(y):
                 continue
-            at = np.ix_([place], y, x)
+            at = np.ix_(np.array([place]), y, x)
             mine, other, thing = self.cast(int(frame), columns[x], rows[y])
             clear = mine < other
             own[at] = np.where(clear, mine, np.float32(0))
@@ -149,10 +151,10 @@ class Viewer:
         return Look(own, full, carried, boxes)
 
 
-def _extents(camera: Calibration, state: State) -> F64:
+def _extents(camera: Calibration, vertices: F32) -> F64:
     """Left, top, right, bottom ``[T, 4]``; infinite where the actor is behind the camera or too near."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        seen = project(camera, state.vertices)
+        seen = project(camera, vertices)
     out = np.concatenate([seen[..., :2].min(axis=1), seen[..., :2].max(axis=1)], axis=1)
     out[seen[..., 2].min(axis=1) < NEAREST_M] = np.inf
     return out

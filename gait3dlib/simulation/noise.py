@@ -1,14 +1,19 @@
 """What detectors and sensors do to the truth: errors of key points, silhouettes, boxes and depth.
 
-Every number in this file is set by hand in this version, to sizes that are usual for current estimators;
-none is fitted to a real detector yet. Nothing that leaves this file is the truth.
+Every number in this file is set by hand, to sizes that are usual for current estimators; what was fitted to a
+real one is in :mod:`gait3dlib.simulation.estimator`. Nothing that leaves this file is the truth.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+if TYPE_CHECKING:
+    from gait3dlib.simulation.estimator import KeypointNoise
 
 F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -60,8 +65,17 @@ def jittered_boxes(rng: np.random.Generator, extents: Array, margin: float = 1.1
     return np.column_stack([middle - side[:, None] / 2, side, side]).astype(np.float32)
 
 
-def noisy_silhouettes(rng: np.random.Generator, hit: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Silhouettes ``[T, size, size]`` of 0 and 255 with a trembling boundary and rare holes and blobs."""
+def noisy_silhouettes(
+    rng: np.random.Generator, hit: NDArray[np.bool_], *, edge_px: float = EDGE_PX, defect: float = DEFECT
+) -> NDArray[np.uint8]:
+    """Silhouettes ``[T, size, size]`` of 0 and 255 with a trembling boundary and rare holes and blobs.
+
+    Args:
+        rng: the noise.
+        hit: ``[T, size, size]`` where the person is.
+        edge_px: standard deviation of the boundary, pixels of a 96-pixel crop.
+        defect: chance that a hole or blob starts in a frame.
+    """
     frames, size = hit.shape[0], hit.shape[-1]
     unit = size / 96.0
     soft = ndimage.gaussian_filter(hit.astype(np.float32), (0.0, unit, unit), truncate=2.5)
@@ -69,17 +83,17 @@ def noisy_silhouettes(rng: np.random.Generator, hit: NDArray[np.bool_]) -> NDArr
     field = correlated(rng, (frames, coarse, coarse), 0.5).astype(np.float32)
     field = ndimage.zoom(field, (1, size / coarse, size / coarse), order=1, grid_mode=True, mode="nearest")
     # a blurred edge rises by 1 / (sqrt(2 pi) sigma) a pixel, so this moves it by EDGE_PX
-    seen = soft + field * np.float32(EDGE_PX * 0.4) > 0.5
+    seen = soft + field * np.float32(edge_px * 0.4) > 0.5
     seen &= soft > 0.02
-    _defects(rng, seen, soft)
+    _defects(rng, seen, soft, defect)
     return np.where(seen, np.uint8(255), np.uint8(0))
 
 
-def _defects(rng: np.random.Generator, seen: NDArray[np.bool_], soft: F32) -> None:
+def _defects(rng: np.random.Generator, seen: NDArray[np.bool_], soft: F32, defect: float) -> None:
     """Ellipses cut out of, or added to, some frames near the person."""
     frames, size = seen.shape[0], seen.shape[-1]
     rows, columns = np.mgrid[:size, :size]
-    for start in np.flatnonzero(rng.random(frames) < DEFECT):
+    for start in np.flatnonzero(rng.random(frames) < defect):
         stop = min(frames, start + int(rng.integers(1, 5)))
         hole = rng.random() < 0.6
         near = np.argwhere(soft[start] > 0.3)
@@ -101,7 +115,13 @@ def noisy_depth(rng: np.random.Generator, depth: F32, shown: NDArray[np.uint8]) 
 
 
 def noisy_keypoints(
-    rng: np.random.Generator, points: Array, depth_at: F32, *, pixels: Array, height_m: float
+    rng: np.random.Generator,
+    points: Array,
+    depth_at: F32,
+    *,
+    pixels: Array,
+    height_m: float,
+    model: KeypointNoise | None = None,
 ) -> F32:
     """COCO key points as a pose estimator would give them: float32 ``[T, 17, 3]`` of x, y, score.
 
@@ -111,7 +131,10 @@ def noisy_keypoints(
         depth_at: ``[T, 17]`` depth of the surface seen at each point, 0 = none: tells what is hidden.
         pixels: ``[T]`` the person's height in the image.
         height_m: the person's height.
+        model: errors that were fitted to a real estimator; None = the ones of this file.
     """
+    if model is not None:
+        return model.keypoints(rng, points, depth_at, pixels=pixels, height_m=height_m)
     frames = len(points)
     behind = points[..., 2] - depth_at
     hidden = (depth_at > 0) & (behind > COCO_DEPTH_M * height_m / 1.7)

@@ -57,7 +57,7 @@ class Clock:
             )
         jitter = (rng.standard_normal(count) * self.jitter_s).clip(-0.2 / self.hz, 0.2 / self.hz)
         at = self.offset_s + np.arange(count) / self.hz + jitter
-        return np.round(np.maximum(at, 0.0) * NS_PER_S) / NS_PER_S
+        return np.asarray(np.round(np.maximum(at, 0.0) * NS_PER_S) / NS_PER_S)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class Actor:
 
     def there(self, t_s: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Whether the actor is in the scene at these times."""
-        return (t_s >= self.start_s) & (t_s <= self.stop_s)
+        return np.asarray((t_s >= self.start_s) & (t_s <= self.stop_s))
 
     def at(self, t_s: NDArray[np.floating[Any]]) -> State:
         """The states at scene times ``[T]``; before and after its walk an actor stands still."""
