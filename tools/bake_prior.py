@@ -3,8 +3,8 @@
     python tools/bake_prior.py --data DIR [--out gait3dlib/_assets/prior.npz]
 
 `DIR` holds `cmu/` and `biomechzoo/` as `data_cards/real_walks.md` describes them. Only the people that
-`gait3dlib/simulation/real_people.yaml` lists under `prior` are read. Prints the error of the fit, and how well
-a person who was left out is described by the others.
+`gait3dlib/simulation/real_people.yaml` lists under `prior` are read. Prints the error of the fit, and how
+well a person who was left out is described by the others.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main() -> None:
     prior = learn({person: [s for walk in walks for s in walk] for person, walks in strides.items()})
     prior.save(options.out)
     print(
-        f"{options.out}: {options.out.stat().st_size / 1e3:.0f} kB, {len(strides)} people, rank {prior.rank}, "
-        f"within over between people {prior.within:.2f}"
+        f"{options.out}: {options.out.stat().st_size / 1e3:.0f} kB, {len(strides)} people, "
+        f"rank {prior.rank}, within over between people {prior.within:.2f}"
     )
     for name, row in leave_one_out(strides).items():
         print(f"left out, {name}: {row.degrees:.1f} degrees, {row.millimetres:.1f} mm")

@@ -35,7 +35,7 @@ SWING_M = 0.15  # a swinging foot counts as so much higher: it carries nothing
 STANCE = 0.605  # of a cycle at REFERENCE_FROUDE, shorter at speed; biomechZoo's force plates say the same
 REFERENCE_FROUDE = 0.46
 LATE_SWING = 0.87  # of a side's cycle: from here on only the ground stops the foot
-HEEL_RISE = 1.15  # our ball of the foot lies nearer to the ankle than the markers' one
+HEEL_RISE = 1.08  # our ball of the foot lies nearer to the ankle than the markers' one
 FLAT = (0.14, 0.32)  # of a side's cycle: the sole is flat
 
 
@@ -138,18 +138,14 @@ class _PriorLegs(_Legs):
         rotations, sway = self._decoded(gain)
         world, joints = self.kinematics(rotations, np.zeros((SAMPLES, 3)))
         points = self.contacts(world, joints)
-        swinging = SWING_M * (1.0 - self.bearing)
-        load = _loads(points[..., 2] + swinging[..., None])
+        heights = points[..., 2] + SWING_M * (1.0 - self.bearing[:, :, None])
+        load = _softmin_weights(heights.reshape(SAMPLES, 6)).reshape(heights.shape)
         speed = -np.sum(load * _derivative(points[..., 0]), axis=(1, 2)) / SAMPLES
         way = float(speed.sum())
         root = np.zeros((SAMPLES, 3))
         root[:, 0] = _smooth(np.cumsum(speed) - speed - way * self.phase) + way * self.phase
         root[:, 1] = sway[:, 1] * self.leg_m
-        # a heel that is about to strike must not be under the ground
-        own = np.stack([self.phase, (self.phase + 0.5) % 1.0], axis=1)
-        swinging = swinging * np.clip((0.985 - own) / 0.05, 0.15, 1.0)
-        heights = points[..., 2] + swinging[..., None]
-        root[:, 2] = _smooth(-np.sum(_loads(heights) * heights, axis=(1, 2)))
+        root[:, 2] = _smooth(-np.sum(load * heights, axis=(1, 2)))
         return rotations, way, root
 
     def _targets(self, world: Array, joints: Array, stride_m: float) -> Array:
@@ -164,11 +160,6 @@ class _PriorLegs(_Legs):
             free = np.logaddexp(0.0, (CLEARANCE_M * (1.0 - bearing) * middle - low) / 0.004) * 0.004
             out[:, foot, 2] = joints[:, 7 + foot, 2] + bearing * -low + (1.0 - bearing) * free
         return out
-
-
-def _loads(heights: Array) -> Array:
-    """Shares ``[T, 2, 3]`` of the load of the soles' points at these heights."""
-    return _softmin_weights(heights.reshape(len(heights), 6)).reshape(heights.shape)
 
 
 def _heel_rise(foot: Array, own: Array) -> Array:
@@ -186,29 +177,3 @@ def _gains(manner: Manner, gain: float) -> dict[int, float]:
         out[1 + foot] = out[4 + foot] = own
         out[16 + foot] = out[18 + foot] = manner.arm_swing * (1.0 - side * manner.asymmetry)
     return out
-
-
-def _loads(heights: Array) -> Array:
-    """Shares ``[T, 2, 3]`` of the load of the soles' points at these heights."""
-    return _softmin_weights(heights.reshape(len(heights), 6)).reshape(heights.shape)
-
-
-def _heel_rise(foot: Array, own: Array) -> Array:
-    """Degrees by which the heel rises further towards push-off."""
-    pitch = np.rad2deg(np.arctan2(-foot[:, 2, 0], foot[:, 0, 0]))
-    late = np.clip((own - 0.28) / 0.05, 0.0, 1.0) * np.clip((0.7 - own) / 0.06, 0.0, 1.0)
-    return np.asarray((HEEL_RISE - 1.0) * np.maximum(pitch, 0.0) * late)
-
-
-def _gains(manner: Manner, gain: float) -> dict[int, float]:
-    """Amplitudes of the joints that swing, about the person's own."""
-    out = {}
-    for side, foot in SIDES:
-        own = 1.0 + side * manner.asymmetry / 2
-        out[1 + foot] = gain * own
-        out[4 + foot] = (0.5 + 0.5 * gain) * own
-        swing = manner.arm_swing * (1.0 - side * manner.asymmetry)
-        out[16 + foot] = swing
-        out[18 + foot] = swing**0.5
-    return out
-

@@ -155,5 +155,7 @@ def comfortable(manner: Manner, age_years: float, gender: Gender, height_m: floa
 
 
 def _bounded(manner: Manner) -> Manner:
-    inside = {name: float(np.clip(getattr(manner, name), *ends)) for name, ends in _BOUNDS.items()}
-    return dataclasses.replace(manner, **inside)
+    knobs = {name: getattr(manner, name) for name in ("cadence", "stride", *KNOBS)}
+    for name, (low, high) in _BOUNDS.items():
+        knobs[name] = float(np.clip(knobs[name], low, high))
+    return Manner(manner.person, **knobs)

@@ -1,10 +1,11 @@
 """A prior of human gait: how people walk on average, and how they differ, learnt from real walks.
 
-A stride is a vector of Fourier coefficients: rotation vectors of 20 segments about each one's mean orientation
-(no angle wraps there) and the sway of the pelvis, over one cycle that starts with the left heel strike.
-Segments stand in the world, x along the walk: what differs between people in one of them does not move all
-those below it. The prior is a mean, a slope over speed (Froude's, so walkers of all sizes share it) and directions in which
-people differ, each scaled to one standard deviation. Troje (J Vision 2, 2002) describes walkers so.
+A stride is a vector of Fourier coefficients: rotation vectors of 20 segments about each one's mean
+orientation (no angle wraps there) and the sway of the pelvis, over one cycle that starts with the left heel
+strike. Segments stand in the world, x along the walk: what differs between people in one of them does not
+move all those below it. The prior is a mean, a slope over speed (Froude's, so walkers of all sizes share it)
+and directions in which people differ, each scaled to one standard deviation. Troje (J Vision 2, 2002)
+describes walkers so.
 
 The numbers are statistics over the people named in ``data_cards/real_walks.md``; ``tools/bake_prior.py``
 makes the file. Age, sex, height and mass are not in it.

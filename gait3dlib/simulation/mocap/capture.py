@@ -105,7 +105,7 @@ def _lengths(positions: Array) -> Array:
     width = float(np.nanmedian(np.linalg.norm(positions[:, 16] - positions[:, 17], axis=1))) / 2
     for joint, side in ((16, 1.0), (17, -1.0)):
         offsets[joint, 1] = side * (width - abs(offsets[joint - 3, 1]))
-    return offsets
+    return np.asarray(offsets)
 
 
 def _targets(measured: Measured, shoulders: float) -> Targets:

@@ -15,7 +15,7 @@ from gait3dlib.simulation.mocap.measured import measured_bvh, measured_trial, st
 from gait3dlib.simulation.mocap.trials import read_trial
 
 SPLIT = Path(__file__).resolve().parent.parent / "real_people.yaml"
-LONGEST_FRAMES = 1500  # longer motions (CMU 03_03, 03_04: 38 s) are many walks over uneven ground
+LONGEST_FRAMES = 2400  # longer motions (CMU 03_03, 03_04: 38 s) are many walks over uneven ground
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,7 @@ def real_walks(
     """
     data = Path(data)
     if not any((data / name).is_dir() for name in ("cmu", "biomechzoo")):
-        raise InputError(
-            f"{data} holds no folder 'cmu' or 'biomechzoo'; name the folder of real walks"
-        )
+        raise InputError(f"{data} holds no folder 'cmu' or 'biomechzoo'; name the folder of real walks")
     for path in sorted(data.glob("cmu/*/*.bvh")):
         person = Person("cmu", path.parent.name)
         if wanted(person) and len((motion := read_bvh(path)).positions) <= LONGEST_FRAMES:

@@ -92,7 +92,7 @@ def first_guess(offsets: Array, targets: Targets) -> tuple[Array, Array]:
     local[:, 0] = pelvis
     for joint in [joint for joint in range(1, 24) if joint not in FREE]:
         world, places = forward_kinematics(local, offsets, root, PARENTS)
-        lost = np.isnan(measured[:, joint]).any(axis=(1, 2))[:, None, None]
+        lost = np.asarray(np.isnan(measured[:, joint]).any(axis=(1, 2)))[:, None, None]
         turned = np.where(lost, world[:, joint], measured[:, joint])
         if (child := NEXT.get(joint)) is not None:
             away = targets.positions[:, child] - places[:, joint]
@@ -126,7 +126,7 @@ def _step(offsets: Array, goal: Targets, rotations: Array, root: Array) -> float
     frames = len(root)
     system, right = np.zeros((frames, 75, 75)), np.zeros((frames, 75))
     for joint in range(24):
-        seen = ~np.isnan(goal.positions[:, joint]).any(axis=1)
+        seen = np.asarray(~np.isnan(goal.positions[:, joint]).any(axis=1))
         if (weight := goal.position_weights[joint]) and seen.any():
             jacobian = np.zeros((frames, 3, 75))
             jacobian[:, :, 72:] = np.eye(3)
@@ -134,7 +134,7 @@ def _step(offsets: Array, goal: Targets, rotations: Array, root: Array) -> float
                 jacobian[:, :, 3 * above : 3 * above + 3] = -_cross(places[:, joint] - places[:, above])
             miss = np.where(seen[:, None], goal.positions[:, joint] - places[:, joint], 0.0)
             _add(system, right, jacobian * seen[:, None, None], miss, weight)
-        seen = ~np.isnan(goal.orientations[:, joint]).any(axis=(1, 2))
+        seen = np.asarray(~np.isnan(goal.orientations[:, joint]).any(axis=(1, 2)))
         if (weight := goal.orientation_weights[joint]) and seen.any():
             jacobian = np.zeros((frames, 3, 75))
             for above in np.flatnonzero(ABOVE[:, joint]):
@@ -147,11 +147,12 @@ def _step(offsets: Array, goal: Targets, rotations: Array, root: Array) -> float
             jacobian[:, :, 3 * joint : 3 * joint + 3] = world[:, PARENTS[joint]].swapaxes(1, 2)
             _add(system, right, jacobian, -rotation_vector(rotations[:, joint]), weight)
     system += 1e-6 * np.eye(75)
-    change = np.linalg.solve(system, right[..., None])[..., 0]
+    change = np.asarray(np.linalg.solve(system, right[..., None])[..., 0], np.float64)
     turns = rotation_matrix(change[:, :72].reshape(frames, 24, 3))
+    ground = np.broadcast_to(np.eye(3), (frames, 3, 3))
     for joint, parent in enumerate(PARENTS):
-        above = np.broadcast_to(np.eye(3), (frames, 3, 3)) if parent < 0 else world[:, parent]
-        rotations[:, joint] = above.swapaxes(1, 2) @ turns[:, joint] @ above @ rotations[:, joint]
+        frame = ground if parent < 0 else world[:, parent]
+        rotations[:, joint] = frame.swapaxes(1, 2) @ turns[:, joint] @ frame @ rotations[:, joint]
     root += change[:, 72:]
     return float(np.abs(change).max())
 

@@ -174,9 +174,7 @@ def leave_one_out(walks: Mapping[Person, Sequence[Sequence[Stride]]]) -> dict[st
                 rows.setdefault(name, []).append(_misses(prior, guess, stride))
         for name, row in rows.items():
             errors.setdefault(name, []).append(np.mean(row, axis=0))
-    return {
-        name: Reconstruction(*np.sqrt(np.mean(rows, axis=0)).tolist()) for name, rows in errors.items()
-    }
+    return {name: Reconstruction(*np.sqrt(np.mean(rows, axis=0)).tolist()) for name, rows in errors.items()}
 
 
 def _misses(prior: GaitPrior, guess: Array, stride: Stride) -> Array:
