@@ -32,9 +32,9 @@ from gait3dlib.types import Calibration, Labels
 Pixels = NDArray[np.uint8]
 COLOURS = np.array([[196, 168, 146], [104, 132, 190], [186, 100, 72], [205, 205, 202]], float)
 GROUND, WHITE = 3, 245.0
-SHADES = 28  # few, so that the picture compresses
+SHADES = 20  # few, so that the picture compresses
 SUN = np.array([0.45, 0.55, 0.7])  # to the right of, towards and above the camera
-CREASE = 0.7  # cosine; a sharper edge is shaded as one
+CREASE = 0.6  # cosine; a sharper edge is shaded as one
 
 PEOPLE: tuple[tuple[float, Literal["female", "male"], float, float], ...] = (
     (5, "female", 1.08, 17.0), (9, "male", 1.33, 29.0), (13, "female", 1.55, 60.0),
@@ -80,7 +80,7 @@ def render(model: Model, camera: Calibration) -> Pixels:
     scene = require("embreex.rtcore_scene").EmbreeScene()
     corners = np.ascontiguousarray(model.vertices[model.faces], np.float32)
     require("embreex.mesh_construction").TriangleMesh(scene, corners)
-    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    columns, rows = np.meshgrid(np.arange(float(camera.width)), np.arange(float(camera.height)))
     rays = np.ascontiguousarray(pixel_rays(camera, columns, rows).reshape(-1, 3))
     start = np.tile(camera_position(camera).astype(np.float32), (len(rays), 1))
     face = scene.run(start, rays, query="INTERSECT")
@@ -110,8 +110,9 @@ def smooth_normals(
     area = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
     ends = model.faces.ravel()
     count = len(model.vertices)
-    corner = np.stack([np.bincount(ends, np.repeat(a, 3), count) for a in area.T], axis=1)
-    corner /= np.maximum(np.linalg.norm(corner, axis=1, keepdims=True), 1e-12)
+    total = [np.bincount(ends, np.repeat(a, 3), count).astype(np.float64) for a in area.T]
+    corner = np.stack(total, axis=1)
+    corner = corner / np.maximum(np.linalg.norm(corner, axis=1, keepdims=True), 1e-12)
     a, b, c = (triangle[face, k] for k in range(3))
     shares = np.stack(
         [np.linalg.norm(np.cross(u - points, v - points), axis=1) for u, v in ((b, c), (c, a), (a, b))], 1
@@ -119,7 +120,8 @@ def smooth_normals(
     mixed = np.einsum("nk,nki->ni", shares, corner[model.faces[face]])
     mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
     flat = area[face] / np.maximum(np.linalg.norm(area[face], axis=1, keepdims=True), 1e-12)
-    smooth = np.sum(mixed * flat, axis=1, keepdims=True) > CREASE
+    nearest = np.einsum("nki,ni->nk", corner[model.faces[face]], flat).min(axis=1, keepdims=True)
+    smooth = nearest > CREASE
     return np.asarray(np.where(smooth, mixed, flat))
 
 
@@ -174,7 +176,7 @@ def bodies(seed: int) -> Pixels:
         body, height = who.body("full"), 1.98
         models = [at_rest(body), at_rest(body), *walking(who, Outfit(), seed, (12, 22))]
         views = (0.0, 90.0, 90.0, 35.0)
-        shots = [picture(m, v, height, size=(150, 260)) for m, v in zip(models, views, strict=True)]
+        shots = [picture(m, v, height, size=(118, 206)) for m, v in zip(models, views, strict=True)]
         columns.append(np.vstack(shots))
     return np.hstack(columns)
 
@@ -186,7 +188,7 @@ def outfits(seed: int) -> Pixels:
     for number, (clothes, carried) in enumerate(OUTFITS):
         models = walking(who, Outfit(clothes, carried, seed + number), seed, (8, 16, 24, 30))
         views = (90.0, 0.0, 225.0, 50.0)
-        shots = [picture(m, v, 2.15, size=(150, 240)) for m, v in zip(models, views, strict=True)]
+        shots = [picture(m, v, 2.05, size=(138, 225)) for m, v in zip(models, views, strict=True)]
         columns.append(np.vstack(shots))
     return np.hstack(columns)
 
@@ -202,7 +204,7 @@ def world(seed: int) -> Pixels:
             model.moved(1.9 * row - 0.9, 1.3 * (column - 2) + 0.4 * row, 12.0 * ((number * 7) % 5 - 2))
         )
     camera = look_at(
-        np.array([8.0, 4.2, 4.6]), np.array([0.1, 0.0, 0.72]), width=1100, height=520, field_of_view_deg=46.0
+        np.array([8.0, 4.2, 4.6]), np.array([0.4, 0.1, 0.6]), width=1000, height=470, field_of_view_deg=48.0
     )
     return render(together(models), camera)
 

@@ -206,7 +206,7 @@ def test_a_seam_changes_nothing_but_the_triangles(walks: dict[str, Walk], axis: 
 def test_fifteen_frames_a_second_show_the_same_cloth(walks: dict[str, Walk]) -> None:
     body, rotations, translation, _ = walks["woman"]
     for clothes in ("coat", "skirt", "loose_trousers"):
-        dressed = dress(body, Outfit(clothes, seed=1))  # type: ignore[arg-type]
+        dressed = dress(body, Outfit(clothes, seed=1))
         every = dressed.pose(rotations, translation, T_S)[0][::2]
         second = dressed.pose(rotations[::2], translation[::2], T_S[::2])[0]
         assert np.quantile(np.linalg.norm(every - second, axis=2), 0.99) < 0.03
@@ -365,7 +365,7 @@ def test_a_loaded_arm_swings_less(walks: dict[str, Walk], carried: str, most: fl
 @pytest.mark.parametrize("name", list(PEOPLE))
 def test_the_box_is_between_the_hands_and_out_of_the_belly(walks: dict[str, Walk], name: str) -> None:
     for clothes in ("plain", "coat"):
-        dressed, vertices, joints = posed(walks[name], Outfit(clothes, "box", 4))  # type: ignore[arg-type]
+        dressed, vertices, joints = posed(walks[name], Outfit(clothes, "box", 4))
         box = vertices[:, part(dressed, CARRIED_LABEL)]
         hands = joints[:, [22, 23]]
         assert box.shape[1] == 8

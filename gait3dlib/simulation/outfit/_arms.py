@@ -56,7 +56,7 @@ def carry(rotations: NDArray[np.floating[Any]], outfit: Outfit, phase: NDArray[n
     rng = outfit.rng(3)
     lean, vary = rng.uniform(0.5, 1.0), rng.standard_normal(4).clip(-2, 2)
     if outfit.clothes == "coat":
-        _lift_arms(out, 4.0)
+        _lift_arms(out, 8.0)
     if outfit.carried == "backpack":
         _lean(out, 6.0 * lean)
     elif outfit.carried == "box":

@@ -57,7 +57,7 @@ def dome(radius_m: float, depth_m: float, panels: int) -> Solid:
     return points, _sphere_faces(2 * rows - 1, columns)
 
 
-def band(centre: F64, radius: F64, y: float, *, width_m: float = 0.045, thick_m: float = 0.012) -> Solid:
+def band(centre: F64, radius: F64, y: float, *, width_m: float, thick_m: float = 0.012) -> Solid:
     """A closed loop of webbing in a plane of constant y.
 
     Args:

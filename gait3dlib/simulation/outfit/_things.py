@@ -96,7 +96,9 @@ class Backpack:
         self._anchor = self._anchor[back[:, 0] < np.median(back[:, 0])]
         back = body.vertices[self._anchor].astype(np.float64)
         pack += [float(np.quantile(back[:, 0], 0.2)) - depth / 2 + 0.015, 0.0, centre_z]
-        straps = [_strap(body, sign * 0.36 * width, centre_z - 0.4 * height) for sign in (1.0, -1.0)]
+        straps = [
+            _strap(body, sign * 0.36 * width, centre_z - 0.4 * height, 0.045 * size) for sign in (1.0, -1.0)
+        ]
         parts = [(pack, faces), *straps]
         self._pack = np.concatenate([points for points, _ in parts]) - back.mean(axis=0)
         self.faces = joined([len(points) for points, _ in parts], [faces for _, faces in parts])
@@ -176,13 +178,13 @@ def _trunk(body: ShapedBody, z: float, height: float) -> NDArray[np.intp]:
     return np.flatnonzero(lower & (np.abs(body.vertices[:, 2] - z) < height / 2))
 
 
-def _strap(body: ShapedBody, y: float, low: float) -> Solid:
+def _strap(body: ShapedBody, y: float, low: float, width_m: float) -> Solid:
     """A band over one shoulder: the convex outline of the trunk at a distance ``y`` from the middle."""
     skin = body.vertices.astype(np.float64)
     trunk = body.weights[:, [0, 3, 6, 9, 12, 13, 14]].sum(axis=1) > 0.5
     near = skin[trunk & (np.abs(skin[:, 1] - y) < 0.035) & (skin[:, 2] > low)][:, [0, 2]]
     centre = (near.min(axis=0) + near.max(axis=0)) / 2
-    return band(centre, radial(((near - centre) @ directions(28)).max(axis=0)), y)
+    return band(centre, radial(((near - centre) @ directions(28)).max(axis=0)), y, width_m=width_m)
 
 
 def _front(body: ShapedBody, z: float, height: float) -> float:
