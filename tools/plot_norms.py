@@ -64,10 +64,11 @@ def main() -> None:
         axis.plot(7, seven, "k*", ms=9, label="published, age 7")
         axis.set(xlabel="age, years", title=name)
     axes[0].legend(fontsize=7, loc="lower left")
-    figure.text(
-        0.01, 0.01, "Speed: Bohannon and Andrews 2011, mean and 1 SD. Cadence, step length: Perry 1992, spread of "
-        "Oberg 1993. Age 7: Sutherland 1980.", fontsize=7,
-    )  # fmt: skip
+    sources = (
+        "Speed: Bohannon and Andrews 2011, mean and 1 SD. Cadence, step length: Perry 1992, "
+        "spread of Oberg 1993. Age 7: Sutherland 1980."
+    )
+    figure.text(0.01, 0.01, sources, fontsize=7)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     figure.savefig(options.out, dpi=80)
     print(f"{options.out}: {options.out.stat().st_size / 1e3:.0f} kB")

@@ -2,8 +2,8 @@
 
 None of these numbers makes a walker: :mod:`gait3dlib.simulation.style` draws from other studies.
 
-* adults' comfortable speed by decade and sex: Bohannon and Andrews, Physiotherapy 97 (2011), a meta-analysis of
-  41 studies and 23,111 people; spread between people of one stratum: some 0.2 m/s in its larger studies;
+* adults' comfortable speed by decade and sex: Bohannon and Andrews, Physiotherapy 97 (2011), a meta-analysis
+  of 41 studies and 23,111 people; spread between people: some 0.2 m/s (Bohannon, Age and Ageing 26, 1997);
 * adults' cadence and step length by sex: Perry, Gait Analysis: Normal and Pathological Function (1992), half
   of its stride lengths; spread between people some 7 % of both (Oberg, Karsznia and Oberg, J Rehabil Res Dev
   30, 1993);

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from gait3dlib.body import MIRROR, PARENTS
 from gait3dlib.errors import InputError
@@ -111,9 +112,8 @@ def _directions(own: Array, lost: int, rank: int) -> tuple[Array, Array]:
     shrink = float(np.clip(variance[away].sum() / (correlation[away] ** 2).sum(), 0.0, 1.0))
     covariance = (1 - shrink) * correlation + shrink * np.eye(SIZE)
     covariance *= scale[:, None] * scale
-    values, vectors = np.linalg.eigh(covariance)
-    best = np.argsort(values)[::-1][:rank]
-    directions = (vectors[:, best] * np.sqrt(np.maximum(values[best], 0.0))).T
+    values, vectors = eigh(covariance, subset_by_index=[SIZE - rank, SIZE - 1])
+    directions = (vectors * np.sqrt(np.maximum(values, 0.0))).T[::-1]
     rest = np.maximum(np.diag(covariance) - np.sum(directions**2, axis=0), 0.0)
     return directions, np.sqrt(rest)
 
