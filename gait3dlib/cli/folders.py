@@ -1,0 +1,58 @@
+"""Verbs about folders of data: convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gait3dlib.cli import _options as option
+from gait3dlib.cli._output import clean, console, counting, note, show_json
+
+if TYPE_CHECKING:
+    from gait3dlib.data.opengait_folder import Conversion
+
+SHOWN = 10  # holes that are listed before the rest is counted
+
+
+def convert(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="OpenGait's data: SUBJECT/TYPE/VIEW/*.pkl.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the recordings, one .h5 a subject.")],
+    files: Annotated[
+        str, typer.Option("--files", metavar="GLOB", help="Which files of a view, such as '*sync*'.")
+    ] = "*",
+    fps: Annotated[float, typer.Option("--fps", help="Frames a second of cameras.")] = 25.0,
+    lidar_fps: Annotated[float, typer.Option("--lidar-fps", help="Frames a second of point clouds.")] = 10.0,
+    as_json: option.Json = False,
+) -> None:
+    """Turn a data folder of OpenGait into recordings.
+
+    Silhouettes, keypoints, points and SMPL parameters are kept; nothing in a file is run. What cannot be read
+    is listed and passed over. Run it again to go on where it stopped: recordings that are there are kept.
+
+    Example: gait3d convert CASIA-B-pkl recordings --fps 25
+    """
+    from gait3dlib.data.opengait_folder import convert as run
+
+    with counting("subjects") as progress:
+        done = run(folder, out, files=files, fps=fps, lidar_fps=lidar_fps, progress=progress)
+    if as_json:
+        show_json(done)
+    else:
+        _show(done)
+
+
+def _show(done: Conversion) -> None:
+    kept = ", ".join(f"{count} with {name}" for name, count in sorted(done.streams.items()))
+    there = f"; {done.already} subjects were there already" if done.already else ""
+    text = f"{done.subjects} subjects, {done.walks} walks in {done.out}{f': {kept}' if kept else ''}{there}"
+    console().print(clean(text), soft_wrap=True)
+    for what, count in sorted(done.left_out.items()):
+        note(f"left out: {count} files of {what}")
+    for hole in done.holes[:SHOWN]:
+        note(f"hole: {hole.path}: {hole.reason}")
+    if len(done.holes) > SHOWN:
+        note(f"and {len(done.holes) - SHOWN} more holes; --json lists them all")
