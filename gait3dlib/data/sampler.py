@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gait3dlib.errors import InputError
+from gait3dlib.config import Count, Natural
+from gait3dlib.errors import ConfigError, InputError
 from gait3dlib.modalities import Sample
 
 
@@ -50,3 +52,59 @@ def draw_frames(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
     if len(sample) <= count:
         return sample
     return sample.take(np.sort(rng.choice(len(sample), count, replace=False)))
+
+
+class FrameSampler:
+    """Which frames of a walk a training step sees, as OpenGait draws them.
+
+    Ordered: a window of ``frames + skip`` frames in a row at a random place, the walk repeated end to end
+    where it is shorter; from it ``frames`` without replacement, in their order. So the steps between frames
+    vary a little, as they do between cameras. Unordered: any ``frames``, with replacement only where the walk
+    has fewer.
+
+    Args:
+        frames: how many, or the most of them.
+        order: whether a network looks along time.
+        skip: frames of the window that are left out; only for the ordered draw.
+        at_least: draw a number from ``at_least`` to ``frames`` for every walk.
+
+    Raises:
+        ConfigError: ``at_least`` above ``frames``, or a skip without order.
+    """
+
+    def __init__(
+        self,
+        frames: Count = 30,
+        *,
+        order: Literal["ordered", "unordered"] = "unordered",
+        skip: Natural = 0,
+        at_least: Count | None = None,
+    ) -> None:
+        if order not in ("ordered", "unordered"):
+            raise ConfigError(f"order: must be 'ordered' or 'unordered', not {order!r}")
+        if skip and order == "unordered":
+            raise ConfigError("skip: frames are only skipped where they are ordered; use order: ordered")
+        if at_least is not None and at_least > frames:
+            raise ConfigError(f"at_least: must be at most frames, {frames}, not {at_least}")
+        self.frames, self.order, self.skip, self.at_least = frames, order, skip, at_least
+
+    def __call__(self, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Indices into a walk of ``length`` frames.
+
+        Raises:
+            InputError: the walk has no frame.
+        """
+        if length < 1:
+            raise InputError("a walk without a frame cannot be sampled; leave it out")
+        count = self.frames if self.at_least is None else int(rng.integers(self.at_least, self.frames + 1))
+        if self.order == "unordered":
+            return rng.choice(length, count, replace=length < count)
+        window = count + self.skip
+        repeated = length * -(-window // length) if length < window else length
+        start = int(rng.integers(repeated - window + 1))
+        return (start + np.sort(rng.choice(window, count, replace=False))) % length
+
+
+def all_frames(length: int, most: int = 720) -> NDArray[np.int64]:
+    """The frames that a test sees: all in order, at most the first ``most``."""
+    return np.arange(min(length, most))
