@@ -26,6 +26,8 @@ LIMBS = (
 
 # Grey steps as 8-bit images keep them: i * (1 / 255) * 255 in floating point falls below i for some i.
 _GREY = np.trunc(np.arange(256) * (1 / 255) * 255)
+_SHARE = _GREY / 255
+_GRID = np.arange(CANVAS, dtype=np.float64)
 
 
 def skeleton_maps(
@@ -59,7 +61,7 @@ def skeleton_maps(
     maps = np.zeros((len(points), 2, size, size), np.uint8)
     good = np.zeros(len(points), dtype=bool)
     for index, frame in enumerate(points):
-        images = [_grey(draw(frame, sigma)) for draw in (draw_limbs, draw_joints)]
+        images = [_levels(draw(frame, sigma)) for draw in (draw_limbs, draw_joints)]
         if all(image.any() for image in images):
             maps[index] = [_crop(image, size) for image in images]
             good[index] = maps[index].any(axis=(1, 2)).all()
@@ -123,9 +125,7 @@ def draw_joints(frame: NDArray[np.float64], sigma: float) -> NDArray[np.float32]
         float32 ``[128, 128]``.
     """
     log_map = np.full((CANVAS, CANVAS), -np.inf)
-    for x, y, score in frame.tolist():
-        if score >= MIN_SCORE:
-            _draw_joint(log_map, x, y, score, sigma)
+    _put_joints(log_map, frame[frame[:, 2] >= MIN_SCORE], sigma)
     return np.asarray(np.exp(log_map), np.float32)
 
 
@@ -134,71 +134,65 @@ def draw_limbs(
 ) -> NDArray[np.float32]:
     """As :func:`draw_joints` with the distance to the limb's segment and the lower score of its two ends."""
     log_map = np.full((CANVAS, CANVAS), -np.inf)
-    joints = frame.tolist()
-    for start, end in limbs:
-        (x, y, score), (x_end, y_end, score_end) = joints[start], joints[end]
-        if min(score, score_end) < MIN_SCORE:
-            continue
-        if (x_end - x) ** 2 + (y_end - y) ** 2 < 1:
-            _draw_joint(log_map, x, y, score, sigma)
-        else:
-            _draw_limb(log_map, (x, y), (x_end, y_end), min(score, score_end), sigma)
+    start, end = frame[[a for a, _ in limbs]], frame[[b for _, b in limbs]]
+    score = np.minimum(start[:, 2], end[:, 2])
+    square = ((end[:, :2] - start[:, :2]) ** 2).sum(axis=1)
+    drawn, long = score >= MIN_SCORE, square >= 1
+    _put_joints(log_map, start[drawn & ~long], sigma)
+    some = drawn & long
+    _put_limbs(log_map, start[some, :2], end[some, :2], score[some], sigma)
     return np.asarray(np.exp(log_map), np.float32)
 
 
-# Maps are kept as logarithms while the strongest is looked for: one exp a pixel instead of one a part.
+# Maps are kept as logarithms while the strongest is looked for: one exp a pixel instead of one a part. What
+# depends on a row or a column alone is computed for all parts at once, and a part costs few passes over its
+# window.
 
 
-def _draw_joint(log_map: NDArray[np.float64], x: float, y: float, score: float, sigma: float) -> None:
-    columns, rows = _window(x, x, sigma), _window(y, y, sigma)
-    if not (len(columns) and len(rows)):
-        return
+def _put_joints(log_map: NDArray[np.float64], joints: NDArray[np.float64], sigma: float) -> None:
     fall = -0.5 / sigma**2
-    log_value = (fall * (rows - y) ** 2)[:, None] + (fall * (columns - x) ** 2 + np.log(score))
-    _keep_strongest(log_map, rows, columns, log_value)
+    across = fall * (_GRID - joints[:, :1]) ** 2 + np.log(joints[:, 2:])
+    down = fall * (_GRID - joints[:, 1:2]) ** 2
+    for index, (x, y, _) in enumerate(joints.tolist()):
+        rows, columns = _window(y, y, sigma), _window(x, x, sigma)
+        view = log_map[rows, columns]
+        np.maximum(view, down[index, rows, None] + across[index, columns], out=view)
 
 
-def _draw_limb(
+def _put_limbs(
     log_map: NDArray[np.float64],
-    start: tuple[float, float],
-    end: tuple[float, float],
-    score: float,
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    score: NDArray[np.float64],
     sigma: float,
 ) -> None:
-    columns = _window(min(start[0], end[0]), max(start[0], end[0]), sigma)
-    rows = _window(min(start[1], end[1]), max(start[1], end[1]), sigma)
-    if not (len(columns) and len(rows)):
-        return
-    dx, dy = columns - start[0], (rows - start[1])[:, None]
-    limb_x, limb_y = end[0] - start[0], end[1] - start[1]
-    square = limb_x**2 + limb_y**2
-    along = dx * (limb_x / square) + dy * (limb_y / square)
-    nearest = np.clip(along, 0, 1)
-    # |p - n l|^2 = |p|^2 + n (n - 2 a) |l|^2 with the foot of p at a l, and n that foot held on the segment
-    along *= -2
-    along += nearest
-    along *= nearest
-    along *= square
-    along += dx**2 + dy**2
-    along *= -0.5 / sigma**2
-    along += np.log(score)
-    _keep_strongest(log_map, rows, columns, along)
+    # With the foot of p at a l, n that foot held on the segment, and a, n in units of sigma sqrt(2) / |l|:
+    # -|p - n l|^2 / 2 sigma^2 = -|p|^2 / 2 sigma^2 + n (2 a - n).
+    fall, limb = -0.5 / sigma**2, end - start
+    square = (limb**2).sum(axis=1, keepdims=True)
+    length = np.sqrt(-fall * square)
+    dx, dy = _GRID - start[:, :1], _GRID - start[:, 1:]
+    foot_x, foot_y = dx * (limb[:, :1] / square * length), dy * (limb[:, 1:] / square * length)
+    across, down = fall * dx**2 + np.log(score)[:, None], fall * dy**2
+    low, high = np.minimum(start, end).tolist(), np.maximum(start, end).tolist()
+    for index, most in enumerate(length[:, 0].tolist()):
+        columns = _window(low[index][0], high[index][0], sigma)
+        rows = _window(low[index][1], high[index][1], sigma)
+        view = log_map[rows, columns]
+        value = foot_y[index, rows, None] + foot_x[index, columns]
+        held = np.maximum(value, 0.0)
+        np.minimum(held, most, out=held)
+        value += value
+        value -= held
+        value *= held
+        value += across[index, columns]
+        value += down[index, rows, None]
+        np.maximum(view, value, out=view)
 
 
-def _window(low: float, high: float, sigma: float) -> NDArray[np.float64]:
+def _window(low: float, high: float, sigma: float) -> slice:
     first = max(int(low - 3 * sigma), 0)
-    return np.arange(first, max(first, min(int(high + 3 * sigma) + 1, CANVAS)), dtype=np.float64)
-
-
-def _keep_strongest(
-    log_map: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    columns: NDArray[np.float64],
-    log_value: NDArray[np.float64],
-) -> None:
-    top, left = int(rows[0]), int(columns[0])
-    view = log_map[top : top + len(rows), left : left + len(columns)]
-    np.maximum(view, log_value, out=view)
+    return slice(first, max(first, min(int(high + 3 * sigma) + 1, CANVAS)))
 
 
 def _nearest_mean(values: NDArray[np.float64], distance: NDArray[np.float64]) -> float:
@@ -210,18 +204,19 @@ def _nearest_mean(values: NDArray[np.float64], distance: NDArray[np.float64]) ->
     return float(weight @ values / weight.sum())
 
 
-def _grey(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The 8-bit grey step of each value in 0..1."""
-    return np.asarray(_GREY[np.minimum(values * 256, 255).astype(np.uint8)])
+def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Which of 256 steps each value in 0..1 falls into."""
+    steps = values * np.float32(256)
+    return np.asarray(np.minimum(steps, np.float32(255), out=steps).astype(np.uint8))
 
 
-def _crop(image: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """The rows that hold something and as many columns around the middle, resized."""
+def _crop(levels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The rows that hold something and as many columns around the middle, in grey, resized."""
     cv2 = require("cv2")
-    rows = np.flatnonzero(image.any(axis=1))
+    rows = np.flatnonzero(levels.any(axis=1))
     half = (rows[-1] + 1 - rows[0]) // 2
     middle = CANVAS // 2
-    person = image[rows[0] : rows[-1] + 1, middle - half : middle + half + 1] / 255
+    person = _SHARE.take(levels[rows[0] : rows[-1] + 1, middle - half : middle + half + 1])
     resized = cv2.resize(person, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(resized * 255).astype(np.uint8)
 

@@ -193,3 +193,73 @@ def test_missing_labels_leave_no_trace_in_the_gradient() -> None:
 def test_shapes_that_would_broadcast_are_refused(wrong) -> None:
     with pytest.raises(InputError):
         wrong()
+
+
+# ---- part by part, and behind the neck -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("margin", [0.2, 0.5])
+def test_triplet_of_each_part_is_opengaits(golden, margin) -> None:
+    labels, embeddings = torch.tensor(golden["labels"]), torch.tensor(golden["embeddings"]).transpose(1, 2)
+    ours = [batch_all_triplet(embeddings[:, k : k + 1], labels, margin).item() for k in range(5)]
+    np.testing.assert_allclose(ours, golden[f"triplet_m{margin}.loss"], atol=1e-6)
+
+
+def slow_neck(
+    x: np.ndarray, scale: np.ndarray, shift: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """BNNeck in training, written out: x [n, c, p] -> unit features [n, c, p] and cosines [n, classes, p]."""
+    n, c, p = x.shape
+    feature = np.empty_like(x)
+    for i in range(c):
+        for k in range(p):
+            values = x[:, i, k]
+            normal = (values - values.mean()) / np.sqrt(values.var() + 1e-5)
+            feature[:, i, k] = normal * scale[i * p + k] + shift[i * p + k]
+    feature /= np.sqrt((feature**2).sum(axis=1, keepdims=True))
+    unit = classes / np.sqrt((classes**2).sum(axis=1, keepdims=True))
+    logits = np.stack([feature[:, :, k] @ unit[k] for k in range(p)], axis=2)
+    assert logits.shape == (n, classes.shape[2], p)
+    return feature, logits
+
+
+def slow_cross_entropy(logits: np.ndarray, labels: list[int]) -> float:
+    """Cosines times 16, a tenth of the target spread over all classes, mean over samples and parts."""
+    each = []
+    for row, label in zip(logits, labels, strict=True):
+        for part in 16 * row.T:
+            share = part - np.log(np.exp(part).sum())
+            each.append(-(0.9 * share[label] + 0.1 * share.mean()))
+    return float(np.mean(each))
+
+
+def test_neck_and_cross_entropy_with_gradients_against_loops() -> None:
+    from gait3dlib.networks._parts import Neck
+
+    rng, labels = np.random.default_rng(8), [0, 0, 1, 2, 2]
+    x = rng.normal(size=(5, 4, 3))
+    neck = Neck(3, 4, 6).double().train()
+    with torch.no_grad():
+        neck.norm.weight.copy_(torch.tensor(rng.uniform(0.5, 1.5, 12)))
+        neck.norm.bias.copy_(torch.tensor(rng.normal(size=12)))
+    weights = [neck.norm.weight, neck.norm.bias, neck.classes]
+    held = [w.detach().numpy().copy() for w in weights]
+    leaf = torch.tensor(x, requires_grad=True)
+    feature, logits = neck(leaf)
+    loss = smoothed_cosine_cross_entropy(logits.transpose(1, 2), torch.tensor(labels))
+    loss.backward()
+    slow_feature, slow_logits = slow_neck(x, *held)
+    np.testing.assert_allclose(feature.detach(), slow_feature, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(logits.detach(), slow_logits, rtol=1e-10, atol=1e-12)
+    assert loss.item() == pytest.approx(slow_cross_entropy(slow_logits, labels), rel=1e-10)
+    np.testing.assert_allclose(neck.norm.running_mean, 0.1 * x.mean(axis=0).ravel(), rtol=1e-10)
+    for array, tensor in zip([x, *held], [leaf, *weights], strict=True):
+        gradient = np.empty_like(array)
+        for place in np.ndindex(array.shape):
+            kept, sides = array[place], []
+            for step in (1e-6, -1e-6):
+                array[place] = kept + step
+                sides.append(slow_cross_entropy(slow_neck(x, *held)[1], labels))
+            array[place] = kept
+            gradient[place] = (sides[0] - sides[1]) / 2e-6
+        np.testing.assert_allclose(tensor.grad, gradient, atol=1e-7)
