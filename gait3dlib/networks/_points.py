@@ -52,7 +52,8 @@ def nearest_points(centres: torch.Tensor, xyz: torch.Tensor, count: int) -> torc
         int64 ``[frames, m, count]``.
     """
     found = []
-    for some, among in zip(centres.split(FRAMES_AT_ONCE), xyz.split(FRAMES_AT_ONCE), strict=True):
+    for start in range(0, len(xyz), FRAMES_AT_ONCE):
+        some, among = centres[start : start + FRAMES_AT_ONCE], xyz[start : start + FRAMES_AT_ONCE]
         distance = (some[:, :, None, 0] - among[:, None, :, 0]).square_()
         for axis in (1, 2):
             distance += (some[:, :, None, axis] - among[:, None, :, axis]).square_()

@@ -181,9 +181,9 @@ class LidarGaitPP(nn.Module):
         # who is near whom is found in single precision at least
         real = real.to(torch.promote_types(next(self.parameters()).dtype, torch.float32))
         # without batch statistics frames know nothing of each other, and need not lie in memory together
-        chunks = [real] if self.training else real.split(FRAMES_AT_ONCE)
-        pooled = torch.cat([self._frames(chunk) for chunk in chunks])
-        return torch.stack([walk.amax(dim=0) for walk in pooled.split(held)])
+        chunk = len(real) if self.training else FRAMES_AT_ONCE
+        pooled = torch.cat([self._frames(real[i : i + chunk]) for i in range(0, len(real), chunk)])
+        return torch.stack([walk.amax(dim=0) for walk in torch.split(pooled, held)])
 
     def _frames(self, points: torch.Tensor) -> torch.Tensor:
         """``[frames, p, 4]`` -> ``[frames, c, parts]``."""
