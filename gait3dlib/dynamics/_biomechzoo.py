@@ -44,9 +44,8 @@ SURE_SWING_S = 0.12  # no swing is shorter, so right before and after a step on 
 def read_biomechzoo(path: str | Path) -> MotionTrial:
     """One trial of the biomechZoo sample study.
 
-    ``published`` holds ``moment/left_knee`` and so on: the study's internal moments ``[T, 3]`` in N m/kg,
-    in the axes of the distal segment, of which the first is flexion (+ = extensor; ankle: plantarflexor);
-    and ``axis/left_knee``: that first axis in the world.
+    ``published`` holds ``moment/left_knee`` and so on ``[T]``: the study's internal moments in N m/kg,
+    extension + (ankle: plantarflexion); and ``axis/left_knee`` ``[T, 3]``, about which that moment acts.
 
     Raises:
         InputError: the file is unreadable or lacks arrays or markers that joints are made of.
@@ -83,7 +82,7 @@ class _Markers:
                 continue
             mean = self.points[:, [self.index[name] for name in group]].mean(axis=1)
             if np.isfinite(mean).all():
-                return mean
+                return np.asarray(mean)
             best = mean if best is None else best
         if best is None:
             raise InputError(f"{self.path} has none of the markers {' or '.join(map('+'.join, groups))}")
@@ -91,19 +90,24 @@ class _Markers:
 
 
 def _published(markers: _Markers) -> dict[str, F64]:
-    found = {}
+    """The study's flexion moments, and the axes of the distal segments that they are about."""
+    found: dict[str, F64] = {}
     for word, s in (("left", "L"), ("right", "R")):
-        for part, segment, scale in (("ankle", "FOO", 1e-3), ("knee", "TI", 1e-3), ("hip", "FE", 1e-3)):
-            label, prefix = f"{s}{part.capitalize()}Moment", f"{s}{segment}"[:3]
-            if label not in markers.index:
+        for part, (segment, sign) in _DISTAL.items():
+            label = f"{s}{part.capitalize()}Moment"
+            names = (label, f"{s}{segment}L", f"{s}{segment}O")
+            if not all(name in markers.index for name in names):
                 continue
-            found[f"moment/{word}_{part}"] = markers.points[:, markers.index[label]] * 1000 * scale
-            left = (
-                markers.points[:, markers.index[f"{prefix}L"]]
-                - markers.points[:, markers.index[f"{prefix}O"]]
-            )
-            found[f"axis/{word}_{part}"] = left / np.linalg.norm(left, axis=-1, keepdims=True)
+            moment, tip, origin = (markers.points[:, markers.index[name]] for name in names)
+            left = tip - origin
+            # all values were divided by 1000 as if they were millimetres; these are N mm per kg
+            found[f"moment/{word}_{part}"] = moment[:, 0]
+            found[f"axis/{word}_{part}"] = sign * left / np.linalg.norm(left, axis=-1, keepdims=True)
     return found
+
+
+# the segment below each joint, and the sign of extension about the axis that points left
+_DISTAL = {"ankle": ("FO", 1.0), "knee": ("TI", -1.0), "hip": ("FE", 1.0)}
 
 
 def _plates(arrays: dict[str, NDArray[Any]], joints: F64, fps: float) -> F64:
@@ -125,7 +129,8 @@ def _plates(arrays: dict[str, NDArray[Any]], joints: F64, fps: float) -> F64:
 
 
 def _in_world(wrench: F64, corners: NDArray[Any], depth_mm: float) -> F64:
-    """Force, point of action and free moment ``[T, 9]`` of a plate with z down and its sensor below the top."""
+    """Force, point of action and free moment ``[T, 9]`` of a plate with z down and its sensor below the
+    top."""
     corner = corners.astype(np.float64)
     x = corner[0] - corner[1]
     x /= np.linalg.norm(x)

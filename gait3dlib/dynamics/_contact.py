@@ -17,8 +17,8 @@ ANKLES = (JOINT_NAMES.index("left_ankle"), JOINT_NAMES.index("right_ankle"))
 BALLS = (JOINT_NAMES.index("left_foot"), JOINT_NAMES.index("right_foot"))
 
 # Speeds in units of sqrt(g h), heights in units of stature, times in units of sqrt(h / g): a child and an
-# adult who walk alike touch down alike. The ankle of a landing foot slows down as its heel strikes; the ball of
-# a leaving foot is the last to speed up.
+# adult who walk alike touch down alike. The ankle of a landing foot slows down as its heel strikes; the
+# ball of a leaving foot is the last to speed up.
 LANDING_SPEED = 0.14
 LEAVING_SPEED = 0.30
 ANKLE_RISE, BALL_RISE = 0.08, 0.05
@@ -86,16 +86,16 @@ def _without_short(on: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
 def support_weights(on: NDArray[np.bool_]) -> tuple[F64, NDArray[np.bool_]]:
     """How much of the body's weight each foot bears, as far as time alone tells.
 
-    In single support all of it. In double support the weight passes from the trailing to the leading foot along
-    a straight line in time. The line begins before the landing and ends after the leaving, as filtered motion
-    smears the passing of the weight.
+    In single support all of it. In double support the weight passes from the trailing to the leading foot
+    along a straight line in time. The line begins before the landing and ends after the leaving, as
+    filtered motion smears the passing of the weight.
 
     Returns:
         Shares ``[T, 2]`` that add to 1 where a foot stands (NaN in double support that has no passing,
         such as standing), 0 in flight; and bool ``[T]``, where the share is a rule and not known.
     """
     share = on.astype(np.float64)
-    both = on.all(axis=1)
+    both = np.asarray(on.all(axis=1))
     share[both] = np.nan
     open_ = both.copy()
     runs, count = ndimage.label(both)
@@ -120,4 +120,4 @@ def support_weights(on: NDArray[np.bool_]) -> tuple[F64, NDArray[np.bool_]]:
 
 
 # The passing of the weight begins and ends so much of a double support before and after it.
-EARLY, LATE = 0.35, 0.12
+EARLY, LATE = 0.15, 0.10

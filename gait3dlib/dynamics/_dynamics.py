@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,13 +12,10 @@ from torch import Tensor
 
 from gait3dlib.body import PARENTS, ShapedBody
 from gait3dlib.dynamics._contact import ANKLES, Contact, find_contact
-from gait3dlib.dynamics._filter import scaled_cutoff
-from gait3dlib.dynamics._joints import checked, stature
-from gait3dlib.dynamics._kinematics import motion_of_joints
-from gait3dlib.dynamics._mesh import motion_of_body
+from gait3dlib.dynamics._moving import Moving, moving_body, moving_joints
 from gait3dlib.dynamics._reaction import Reaction, infer_reaction, whole_body, with_measured
 from gait3dlib.dynamics._result import Dynamics, positive
-from gait3dlib.dynamics._segments import table_inertia, table_mass
+from gait3dlib.dynamics._steps import walk_motion
 from gait3dlib.dynamics._tree import (
     STANDARD_GRAVITY,
     ExternalLoad,
@@ -27,11 +23,19 @@ from gait3dlib.dynamics._tree import (
     joint_powers,
     joint_wrenches,
 )
-from gait3dlib.errors import InputError
+from gait3dlib.dynamics._walking import (
+    WalkingReaction,
+    adapt_reaction,
+    find_stances,
+    shipped_reaction,
+    walks,
+)
+from gait3dlib.errors import InputError, did_you_mean
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 SUPPORTED = 0.15  # body weights that nothing but a floor can bear
+REACTIONS = ("newton", "walking")
 NEWTONS = 20.0  # nobody's feet bear so many body weights
 
 
@@ -42,15 +46,16 @@ def inverse_dynamics(
     height: float | None = None,
     ground_reaction: ArrayLike | None = None,
     *,
+    reaction: Literal["newton", "walking"] | WalkingReaction = "newton",
     cutoff_hz: float | None = None,
     body: ShapedBody | None = None,
 ) -> Dynamics:
     """Forces, moments and powers at the joints of a person in motion.
 
-    Zero-phase low-pass, recursive Newton-Euler over SMPL's joint tree, masses and inertias from de Leva's table
-    (from joints) or from the body's own mesh (from an `smpl` stream). Where the ground's reaction is not given it
-    is inferred: Newton's law for the whole body, contact from height and speed of the feet, and in double
-    support a smooth rule, flagged as not exact.
+    Zero-phase low-pass, recursive Newton-Euler over SMPL's joint tree, masses and inertias from de Leva's
+    table (from joints) or from the body's own mesh (from an `smpl` stream). Where the ground's reaction is
+    not given it is inferred: Newton's law for the whole body, contact from height and speed of the feet,
+    and in double support a smooth rule, flagged as not exact.
 
     Args:
         motion: joints ``[T, 24, 3]`` in metres, z up, NaN = unknown; or the data of an `smpl` stream
@@ -59,8 +64,13 @@ def inverse_dynamics(
         mass: kilograms; only needed for values in SI units.
         height: metres; None estimates it from the legs.
         ground_reaction: ``[T, 2, 6]`` of the left and right foot: force / (m g) and its point of action in
-            metres; or ``[T, 2, 9]`` with the free moment there / (m g h), which needs `height`. Zeros where the foot
-            bears nothing, NaN where it was not measured: there it is inferred.
+            metres; or ``[T, 2, 9]`` with the free moment there / (m g h), which needs `height`. Zeros where
+            the foot bears nothing, NaN where it was not measured: there it is inferred.
+        reaction: how to infer what was not measured. "newton": from this motion alone, by Newton's law.
+            "walking": the usual reaction of people walking at that speed, brought towards Newton's law;
+            nearer to plates in knee and hip, but no frame of it is exact, and people become more alike. It is
+            learned from the force plates under eleven children (biomechZoo); where the motion is no walking
+            it is the same as "newton".
         cutoff_hz: of the low-pass; None is 6 Hz for 1.7 m, scaled by ``1 / sqrt(height)``.
         body: whose mesh to use with an `smpl` stream; None builds it from the stream's shape.
 
@@ -68,62 +78,25 @@ def inverse_dynamics(
         :class:`Dynamics`, dimensionless; its ``si()`` gives newtons.
 
     Raises:
-        InputError: too few frames for the filter, joints of the legs missing, a size that is no person's (with the
-            likely unit), a mass or height of zero, a ground reaction of another length or in newtons, or a
-            body that something bears while its feet never touch the floor.
+        InputError: too few frames for the filter, joints of the legs missing, a size that is no person's
+            (with the likely unit), a mass or height of zero, a ground reaction of another length or in
+            newtons, or a body that something bears while its feet never touch the floor.
     """
     fps = positive("fps", fps)
     mass_kg = None if mass is None else positive("mass", mass)
     height_m = None if height is None else positive("height", height)
     given = np.asarray(motion, np.float64)
     if given.ndim == 2 and given.shape[1:] == (85,):
-        moving = _from_smpl(given, fps, height_m, cutoff_hz, body)
+        moving = moving_body(given, fps, height_m, cutoff_hz, body)
     else:
-        moving = _from_joints(given, fps, height_m, cutoff_hz)
+        moving = moving_joints(given, fps, height_m, cutoff_hz)
     measured = None
     if ground_reaction is not None:
         measured = _measured(ground_reaction, len(given), moving.height_m)
-    return _solve(moving, fps, mass_kg, measured)
-
-
-@dataclass(frozen=True, eq=False)
-class _Moving:
-    """A body of mass 1 in motion."""
-
-    mass: Tensor
-    inertia: Tensor
-    motion: SegmentMotion
-    seen: Bools
-    whole: Bools
-    height_m: float
-    cutoff_hz: float
-
-
-def _from_joints(joints: F64, fps: float, height_m: float | None, cutoff_hz: float | None) -> _Moving:
-    filled, seen, whole = checked(joints, fps, height_m)
-    tall = stature(filled) if height_m is None else height_m
-    cutoff = scaled_cutoff(tall) if cutoff_hz is None else positive("cutoff_hz", cutoff_hz)
-    motion, lengths = motion_of_joints(torch.from_numpy(filled), fps, cutoff)
-    mass = table_mass()
-    inertia = torch.from_numpy(table_inertia(lengths.numpy(), mass))
-    return _Moving(torch.from_numpy(mass), inertia, motion, seen, whole, tall, cutoff)
-
-
-def _from_smpl(
-    smpl: F64, fps: float, height_m: float | None, cutoff_hz: float | None, body: ShapedBody | None
-) -> _Moving:
-    if not np.isfinite(smpl).all():
-        raise InputError("an smpl stream holds NaN or infinity; leave those frames out")
-    tall, cutoff = height_m, cutoff_hz
-    if body is None:
-        from gait3dlib.body import Body
-
-        body = Body.load().from_numbers(np.median(smpl[:, 75:], axis=0))
-    tall = body.height_m if height_m is None else height_m
-    cutoff = scaled_cutoff(tall) if cutoff_hz is None else positive("cutoff_hz", cutoff_hz)
-    mass, inertia, motion = motion_of_body(body, smpl[:, :3], smpl[:, 3:75], fps, cutoff)
-    everything = np.ones(24, bool)
-    return _Moving(mass, inertia, motion, everything, np.ones(len(smpl), bool), tall, cutoff)
+    if isinstance(reaction, str) and reaction not in REACTIONS:
+        raise InputError(f"no reaction {reaction!r}{did_you_mean(reaction, REACTIONS)}")
+    usual = shipped_reaction() if reaction == "walking" else reaction
+    return _solve(moving, fps, mass_kg, measured, None if isinstance(usual, str) else usual)
 
 
 def _measured(ground_reaction: ArrayLike, frames: int, height_m: float) -> Tensor:
@@ -146,11 +119,15 @@ def _measured(ground_reaction: ArrayLike, frames: int, height_m: float) -> Tenso
     return torch.from_numpy(found)
 
 
-def _solve(moving: _Moving, fps: float, mass_kg: float | None, measured: Tensor | None) -> Dynamics:
+def _solve(
+    moving: Moving, fps: float, mass_kg: float | None, measured: Tensor | None, usual: WalkingReaction | None
+) -> Dynamics:
     motion, height = moving.motion, moving.height_m
     contact = find_contact(motion.joint.numpy(), motion.joint_velocity.numpy(), fps, height)
     centre, total, _ = whole_body(moving.mass, moving.inertia, motion)
     reaction = infer_reaction(moving.mass, moving.inertia, motion, contact)
+    if usual is not None:
+        reaction = _as_usual(usual, reaction, contact, total, moving, fps)
     if measured is not None:
         reaction = with_measured(reaction, measured, total, contact)
     _check_support(contact, total, measured)
@@ -169,8 +146,40 @@ def _solve(moving: _Moving, fps: float, mass_kg: float | None, measured: Tensor 
         result[:, missing] = np.nan
     ground = (reaction.force / g).numpy()
     point = np.where(np.abs(ground).max(-1, keepdims=True) > 0, reaction.point.numpy(), np.nan)
+    force_, moment_, power_ = results
+    source = "newton" if usual is None else "walking"
     return Dynamics(
-        fps, *results, ground, point, centre.numpy(), contact.on, known, "newton", height, mass_kg
+        fps,
+        force_,
+        moment_,
+        power_,
+        ground,
+        point,
+        centre.numpy(),
+        contact.on,
+        known,
+        source,
+        height,
+        mass_kg,
+    )
+
+
+def _as_usual(
+    usual: WalkingReaction, newton: Reaction, contact: Contact, total: Tensor, moving: Moving, fps: float
+) -> Reaction:
+    """The usual reaction of walking people; Newton's, where nobody walks."""
+    motion = walk_motion(moving.motion, moving.mass, contact, moving.height_m, fps)
+    stances = find_stances(contact.on, motion.joints)
+    if not walks(stances, motion):
+        return newton
+    force, point = adapt_reaction(usual, stances, total.numpy() / STANDARD_GRAVITY, motion)
+    # flight and the swing of a leg are known all the same
+    known = ~contact.on
+    return Reaction(
+        torch.from_numpy(force) * STANDARD_GRAVITY,
+        torch.from_numpy(point),
+        torch.zeros_like(newton.moment),
+        known,
     )
 
 
@@ -185,7 +194,7 @@ def _on_feet(reaction: Reaction, motion: SegmentMotion) -> ExternalLoad:
     return ExternalLoad(**fields)
 
 
-def _known(reaction: Reaction, contact: Contact, total: Tensor, moving: _Moving, fps: float) -> Bools:
+def _known(reaction: Reaction, contact: Contact, total: Tensor, moving: Moving, fps: float) -> Bools:
     """Frames in which no rule, no end of the recording and no filled gap had a hand."""
     frames = len(total)
     edge = math.ceil(fps / (2 * moving.cutoff_hz))
@@ -202,6 +211,6 @@ def _check_support(contact: Contact, total: Tensor, measured: Tensor | None) -> 
     borne = float(total[:, 2].median()) / STANDARD_GRAVITY
     if borne > SUPPORTED:
         raise InputError(
-            f"the feet never touch the floor, yet {borne:.0%} of the weight is borne; check that z is up, that "
-            "fps is right and that the joints are in metres, or give ground_reaction"
+            f"the feet never touch the floor, yet {borne:.0%} of the weight is borne; check that z is up "
+            "and that fps and metres are right, or give ground_reaction"
         )

@@ -53,7 +53,8 @@ def low_pass(signal: Tensor, fps: float, cutoff_hz: float | None) -> tuple[Tenso
     least = 5 if cutoff_hz is None else shortest(cutoff_hz, fps)
     if frames < least:
         raise InputError(
-            f"{frames} frames at {fps:g} a second are too few to filter and differentiate; give at least {least}"
+            f"{frames} frames at {fps:g} a second are too few to filter and differentiate; "
+            f"give at least {least}"
         )
     flat = signal.reshape(frames, -1)
     trend, trend_1, trend_2 = _trend(flat, fps)

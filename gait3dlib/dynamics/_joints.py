@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ def stature(joints: F64) -> float:
 
 
 def checked(
-    joints: NDArray[np.floating], fps: float, height_m: float | None
+    joints: NDArray[np.floating[Any]], fps: float, height_m: float | None
 ) -> tuple[F64, NDArray[np.bool_], NDArray[np.bool_]]:
     """Joints without gaps, which joints were seen, and in which frames all of those were.
 
-    Gaps of up to :data:`LONGEST_GAP_S` are filled in time; a joint with longer ones counts as not seen, and is
-    put where bodies have it, so that its mass is somewhere.
+    Gaps of up to :data:`LONGEST_GAP_S` are filled in time; a joint with longer ones counts as not seen, and
+    is put where bodies have it, so that its mass is somewhere.
 
     Returns:
         float64 ``[T, 24, 3]``, bool ``[24]``, bool ``[T]``.
@@ -53,11 +54,10 @@ def checked(
         raise InputError(f"joints must be [frames, 24, 3] in SMPL's order, not {list(found.shape)}")
     if np.isinf(found).any():
         raise InputError("joints hold infinity; mark what was not seen by NaN")
-    gone = np.isnan(found).any(axis=-1)
+    gone = np.asarray(np.isnan(found).any(axis=-1))
     longest = math.floor(LONGEST_GAP_S * fps)
     seen = np.array([_longest_run(gone[:, j]) <= longest and not gone[:, j].all() for j in range(24)])
-    if len(found):
-        seen[0] = True  # the middle of the hips, where nothing else is known
+    seen[0] = True  # the middle of the hips, where nothing else is known
     missing = [name for name in NEEDED if not seen[_J[name]]]
     if missing:
         raise InputError(
@@ -65,11 +65,10 @@ def checked(
             f"{'is' if len(missing) == 1 else 'are'} missing for more than {LONGEST_GAP_S:g} s; "
             "fit the body first (gait3d derive --stream smpl) or cut the walk"
         )
-    for j in np.flatnonzero(seen):
+    for j in np.flatnonzero(seen)[1:]:
         _bridge(found[:, j], gone[:, j])
-    middle = (found[:, 1] + found[:, 2]) / 2
-    found[:, 0] = np.where(np.isnan(found[:, 0]), middle, found[:, 0])
-    whole = ~gone[:, seen].any(axis=1) if not gone[:, 0].all() else ~gone[:, seen][:, 1:].any(axis=1)
+    found[:, 0] = np.where(gone[:, :1], (found[:, 1] + found[:, 2]) / 2, found[:, 0])
+    whole = np.asarray(~gone[:, seen][:, 1:].any(axis=1))
     check_size(found, height_m)
     _fill(found, seen, stature(found) if height_m is None else height_m)
     return found, seen, whole

@@ -7,24 +7,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gait3dlib.body import PARENTS, ShapedBody
+from gait3dlib.body import ShapedBody
 from gait3dlib.dynamics._filter import low_pass
 from gait3dlib.dynamics._kinematics import angular_motion
 from gait3dlib.dynamics._tree import SegmentMotion
 from gait3dlib.errors import InputError
 
 F64 = NDArray[np.float64]
-# joints whose skin is too small for a segment of its own go with their parent: toes with the foot, fingers with
-# the hand, collars with the chest
+# joints whose skin is too small for a segment of its own go with their parent: toes with the foot, fingers
+# with the hand, collars with the chest
 _MERGED = {10: 7, 11: 8, 22: 20, 23: 21, 13: 9, 14: 9}
 
 
 def mesh_segments(body: ShapedBody) -> tuple[F64, F64, F64]:
     """Mass shares ``[24]``, centres of mass ``[24, 3]`` from the joint, inertias ``[24, 3, 3]`` about them.
 
-    The skin is cut where the joint that a face mostly follows changes, the cuts are closed at the joint between,
-    and each closed part is filled evenly. All in the T-pose's axes, for a body of mass 1. The parts' volumes
-    are scaled so that they add to the mesh's.
+    The skin is cut where the joint that a face mostly follows changes, the cuts are closed at the joint
+    between, and each closed part is filled evenly. All in the T-pose's axes, for a body of mass 1. The
+    parts' volumes are scaled so that they add to the mesh's.
     """
     vertices = body.vertices.astype(np.float64)
     owner = _owners(body)
@@ -47,7 +47,7 @@ def _owners(body: ShapedBody) -> NDArray[np.int64]:
     for small, large in _MERGED.items():
         weights[:, large] += weights[:, small]
         weights[:, small] = 0.0
-    return weights.argmax(axis=1)
+    return np.asarray(weights.argmax(axis=1))
 
 
 def _closed_parts(

@@ -1,4 +1,4 @@
-"""The ground's reaction on both feet from the motion of the whole body alone, or with what plates measured."""
+"""The ground's reaction on both feet, from the motion of the whole body or with what plates measured."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ F64 = NDArray[np.float64]
 # along the foot from the ball, in lengths from ankle to ball
 HEEL, TOE = -1.35, 0.35
 HALF_WIDTH = 0.35
-# where the lines of action of both feet's forces meet above the floor, in units of the centre of mass's height
-# (the virtual pivot point of Maus et al., Nature Communications 1, 2010)
+# where the lines of action of both feet's forces meet above the floor, in units of the centre of mass's
+# height (the virtual pivot point of Maus et al., Nature Communications 1, 2010)
 PIVOT = 1.3
 # of the share of the weight that follows the zero-moment point, beside what follows time
 LEVER = 0.3
@@ -61,10 +61,10 @@ def whole_body(mass: Tensor, inertia: Tensor, motion: SegmentMotion) -> tuple[Te
 def infer_reaction(mass: Tensor, inertia: Tensor, motion: SegmentMotion, contact: Contact) -> Reaction:
     """The reaction of both feet from motion and contact.
 
-    In single support the force is Newton's, and acts where it leaves no moment about a horizontal axis, as long
-    as that lies in the foot. In double support, both feet together bear Newton's force; how they share it is
-    indeterminate and follows a smooth rule: the weight passes in time and with the zero-moment point, both
-    forces pass near one point above the centre of mass, and what then is left of the horizontal force is
+    In single support the force is Newton's, and acts where it leaves no moment about a horizontal axis, as
+    long as that lies in the foot. In double support, both feet together bear Newton's force; how they share
+    it is indeterminate and follows a smooth rule: the weight passes in time and with the zero-moment point,
+    both forces pass near one point above the centre of mass, and what then is left of the horizontal force is
     shared like the weight.
     """
     centre, total, about = whole_body(mass, inertia, motion)
@@ -151,7 +151,7 @@ def _points(zero: Tensor, joints: Tensor, contact: Contact, timed: F64) -> Tenso
 
 
 def _goals(on: NDArray[np.bool_]) -> F64:
-    """Where along the foot the pressure starts or ends, by the half of its contact; NaN where that is unknown."""
+    """Where along the foot the pressure starts or ends, in each half of its contact; NaN = unknown."""
     goal = np.full(on.shape, np.nan)
     for foot in (0, 1):
         edges = np.flatnonzero(np.diff(on[:, foot].astype(np.int8)))

@@ -33,8 +33,8 @@ class Dynamics:
         contact: bool ``[T, 2]``, whether the left and right foot stand.
         leg_exact: bool ``[T, 2]``, in which frames the loads of that leg follow from Newton's law or a plate
             alone. Elsewhere (double support without plates, near both ends, filled gaps) a rule stands in.
-        source: "newton" (this library's inverse dynamics), "physpt" or "imdy".
-        height_m: of the person; estimated from the legs where it was not given.
+        source: "newton" or "walking" (this library's inverse dynamics, see its `reaction`), "physpt" or
+        "imdy". height_m: of the person; estimated from the legs where it was not given.
         mass_kg: of the person; None = unknown.
 
     Joints that the motion lacked are NaN in force, moment and power.
@@ -112,7 +112,7 @@ class Dynamics:
 
 @dataclass(frozen=True, eq=False)
 class ForcesSI:
-    """Forces (N), moments (N m) and powers (W) of a person of known mass and height; see :class:`Dynamics`."""
+    """Newtons, newton metres and watts of a person of known mass and height; see :class:`Dynamics`."""
 
     force_n: F64
     moment_nm: F64

@@ -38,7 +38,8 @@ class Segment:
 
 
 _HIPS = ("left_hip", "right_hip")
-# the trunk from mid-hip to the neck (CERV), in de Leva's three parts; its radii as shares of that whole length
+# the trunk from mid-hip to the neck (CERV), in de Leva's three parts; its radii as shares of that whole
+# length
 _TRUNK = (
     Segment("pelvis", _HIPS, ("neck",), 0.11820, 0.122, 0.145, 0.158),
     Segment("spine1", _HIPS, ("neck",), 0.15490, 0.458, 0.150, 0.161),

@@ -212,8 +212,10 @@ def _carried(
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    return (matrix @ vector[..., None])[..., 0]
+    applied: Tensor = (matrix @ vector[..., None])[..., 0]
+    return applied
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.cross(a, b)
+    product: Tensor = torch.linalg.cross(a, b)
+    return product
