@@ -13,10 +13,11 @@ there, so zero rotations are the T-pose.
 ((1, 6002, 3), (1, 24, 3))
 """
 
-from gait3dlib.body._layouts import JOINT_NAMES, LAYOUTS, MIRROR, PARENTS, to_smpl24
+from gait3dlib.body._layouts import JOINT_NAMES, LAYOUTS, MIRROR, PARENTS, PLUG_IN_GAIT, to_smpl24
 from gait3dlib.body._numbers import SHAPE_NAMES
 from gait3dlib.body._shape import Body
 from gait3dlib.body._shaped import COCO_NAMES, ShapedBody
+from gait3dlib.body._smpl import SmplBody, SmplPerson
 from gait3dlib.body._solver import DENSITY_KG_M3, BodyShape
 
 __all__ = [
@@ -26,9 +27,12 @@ __all__ = [
     "LAYOUTS",
     "MIRROR",
     "PARENTS",
+    "PLUG_IN_GAIT",
     "SHAPE_NAMES",
     "Body",
     "BodyShape",
     "ShapedBody",
+    "SmplBody",
+    "SmplPerson",
     "to_smpl24",
 ]

@@ -27,6 +27,12 @@ MIRROR: tuple[int, ...] = (
 )  # fmt: skip
 """The joint on the other side of the body; the middle joints are their own mirror."""
 
+PLUG_IN_GAIT: tuple[str, ...] = (
+    "LHJC", "RHJC", "LFEO", "RFEO", "LTIO", "RTIO", "LTOE", "RTOE", "C7", "HEDO",
+    "LCLO", "RCLO", "LHUO", "RHUO", "LRAO", "RRAO", "LHNO", "RHNO",
+)  # fmt: skip
+"""The points of the layout ``plug_in_gait``, in its order: joint centres as that model writes them to C3D."""
+
 _Table = tuple[int, dict[str, tuple[int, ...]]]
 
 
@@ -77,6 +83,14 @@ LAYOUTS: dict[str, _Table] = {
         | _sided(shoulder=(18, 25), elbow=(19, 26), wrist=(20, 27), hand=(22, 29))
         | _sided(hip=(2, 7), knee=(3, 8), ankle=(4, 9), foot=(5, 10)),
     ),
+    # Joint centres that Plug-in Gait computes from markers (the biomechZoo trials have them), in the order of
+    # PLUG_IN_GAIT. The toe is a marker on the skin; C7 is the spine of the neck's lowest vertebra.
+    "plug_in_gait": (
+        18,
+        {"pelvis": (0, 1), "neck": (8,), "head": (9,)}
+        | _sided(hip=(0, 1), knee=(2, 3), ankle=(4, 5), foot=(6, 7))
+        | _sided(shoulder=(10, 11), elbow=(12, 13), wrist=(14, 15), hand=(16, 17)),
+    ),
 }
 
 
@@ -107,11 +121,14 @@ def to_smpl24(xyz: NDArray[np.floating[Any]], layout: str) -> NDArray[np.float32
                               and index
     ============  ==========  =============  ===========  ===========  ===========
 
+    ``plug_in_gait`` has pelvis (mid-hip), hips, knees, ankles, feet (the toe marker), neck (C7), head,
+    shoulders, elbows, wrists and hands; :data:`PLUG_IN_GAIT` names its points.
+
     A Kinect's head is the middle of the head, a few centimetres above SMPL's.
 
     Args:
         xyz: [T, K, 3], float.
-        layout: ``coco17``, ``blazepose33``, ``kinect20``, ``kinect25`` or ``cmu``.
+        layout: ``coco17``, ``blazepose33``, ``kinect20``, ``kinect25``, ``cmu`` or ``plug_in_gait``.
 
     Returns:
         float32 [T, 24, 3].
