@@ -22,6 +22,7 @@ F64 = NDArray[np.float64]
 Rows = NDArray[np.int64]
 READ = ("joints", "keypoints", "points", "depth", "silhouette")
 SAME_NS = 1_000_000  # frames nearer in time than a millisecond are one
+LOST_EDGE = 0.2  # pixels that an outline of depth lies inside of the person, measured on simulated depth
 _SQUARE = np.ones((3, 3), bool)
 
 
@@ -35,6 +36,7 @@ class Evidence:
         guess: [T, 24, 3], joints to start from, NaN = not known.
         given: [T, 24, 3], the 3-D joints that were given.
         used: names of the streams.
+        one_sided: whether the guess hardly shows where the walker faces.
         on_ground: whether the ground must be z = 0, because nothing else says how far away the walker is.
     """
 
@@ -43,6 +45,7 @@ class Evidence:
     guess: F64 = field(default_factory=lambda: np.empty(0))
     given: F64 = field(default_factory=lambda: np.empty(0))
     used: list[str] = field(default_factory=list)
+    one_sided: bool = False
     on_ground: bool = False
 
     @property
@@ -164,11 +167,11 @@ def _add_outline(evidence: Evidence, stream: Stream, rng: np.random.Generator) -
     assert stream.calibration is not None
     camera, outlines, width = Camera.of(stream.calibration), [], []
     for i in range(len(stream)):
-        mask = stream.frame(i) > 0
-        if stream.data.dtype != np.uint8:  # depth: rays that were lost leave holes
-            mask = binary_fill_holes(binary_closing(mask, _SQUARE))
+        mask, outwards = stream.frame(i) > 0, 0.0
+        if stream.data.dtype != np.uint8:  # depth: some rays are lost, most of them at edges
+            mask, outwards = binary_fill_holes(binary_closing(mask, _SQUARE)), LOST_EDGE
         box = _box(stream, i)
-        found = outline(mask, box)
+        found = outline(mask, box, outwards)
         inside = _inside_image(found, box, stream)
         outlines.append(found[inside])
         width.append(box[2] / mask.shape[1])
@@ -210,7 +213,7 @@ def _guess(evidence: Evidence, views: list[_View], clouds: list[tuple[Rows, list
     if len(views) > 1:
         return from_views(frames, [(v.camera, v.rows, v.pixels, v.scores) for v in views])
     if views:
-        view = views[0]
+        view, evidence.one_sided = views[0], True
         evidence.on_ground = not clouds and view.camera.placed
         deep = None if not clouds else clouds[0]
         return from_keypoints(frames, view.camera, view.rows, view.pixels, view.scores, deep)

@@ -14,7 +14,7 @@ from gait3dlib.errors import InputError, did_you_mean
 from gait3dlib.fitting._evidence import READ, Evidence, gather
 from gait3dlib.fitting._motion import log_map
 from gait3dlib.fitting._solve import Solver
-from gait3dlib.fitting._start import first_pose, nearest_body
+from gait3dlib.fitting._start import first_pose, nearest_body, way_faced
 from gait3dlib.types import GaitSequence, Stream
 
 LAYOUT = "free_body"
@@ -133,7 +133,7 @@ def fit_joints(
 
 def _fitted(evidence: Evidence, progress: Progress | None) -> BodyFit:
     body = nearest_body(evidence.guess)
-    start = first_pose(evidence.guess, body)
+    start = first_pose(evidence.guess, body, way_faced(evidence.guess) if evidence.one_sided else None)
     solver = Solver(evidence.t_s, body, *start, evidence.terms, on_ground=evidence.on_ground)
     skin = {"points", "depth", "silhouette"} & set(evidence.used)
     solver.run(SKIN_ROUNDS if skin else ROUNDS, progress)

@@ -19,7 +19,7 @@ DEEP_M = np.array([0.11, 0.1, 0.1, 0.11, 0.06, 0.06, 0.11, 0.05, 0.05, 0.11, 0.0
                    0.09,                    0.06, 0.06, 0.045, 0.045, 0.03, 0.03, 0.02, 0.02])  # fmt: skip
 STANDING_M = 1.68  # of a person of whom nothing says how tall
 ANKLE_SHARE = 0.045  # height of the ankle over stature
-SIDEWAYS_M = 0.3  # a walker who moves less than this in the walk is taken to face the sensor
+LEAST_WAY_M = 0.3  # a walker who moves less than this in the walk is taken to face back along x
 
 
 def from_views(frames: int, views: list[tuple[Camera, Rows, F64, F64]]) -> F64:
@@ -103,7 +103,7 @@ def from_points(frames: int, clouds: list[Cloud]) -> F64:
     ground = float(np.nanquantile(low, 0.2))
     height = float(np.clip(np.nanquantile(top, 0.9) - ground, 0.8, 2.2))
     way = track[-1] - track[0]
-    yaw = float(np.arctan2(way[1], way[0])) if np.linalg.norm(way) > SIDEWAYS_M else np.pi
+    yaw = float(np.arctan2(way[1], way[0])) if np.linalg.norm(way) > LEAST_WAY_M else np.pi
     maturity, stature = (
         (0.78, np.clip(0.5 + (height - 1.69) / 0.9, 0.05, 0.95)) if height > 1.45 else (0.36, 0.5)
     )

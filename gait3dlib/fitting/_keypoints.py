@@ -14,6 +14,12 @@ from gait3dlib.fitting._camera import Camera
 from gait3dlib.fitting._terms import loss
 
 F64 = NDArray[np.float64]
+# errors that last, over the person's height in the picture: a tenth of how far people who mark COCO's key
+# points differ (the constants of its evaluation)
+LASTING = 0.1 * np.array(
+    [0.107, 0.107, 0.107, 0.1, 0.087, 0.087, 0.1, 0.089, 0.089, 0.1, 0.089, 0.089,
+     0.08, 0.08, 0.08, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.07, 0.07]
+)  # fmt: skip
 MEAN_OF_PAIRS = (0, 12)  # where a layout has no pelvis and neck, these lie between hips and between shoulders
 
 
@@ -51,8 +57,20 @@ def _lowest_score(keypoints: NDArray[np.float32], layout: str) -> F64:
     return out
 
 
+def _height(pixels: F64, scores: F64) -> float:
+    """How tall the person is drawn, in pixels; from frames with most joints."""
+    row = np.where(scores > 0, pixels[..., 1], np.nan)
+    full = row[np.isfinite(row).sum(axis=1) >= 6]
+    if not len(full):
+        return 100.0
+    return max(10.0, float(np.median(np.nanmax(full, axis=1) - np.nanmin(full, axis=1))))
+
+
 class KeypointTerm:
     """Joints that should be drawn where a view has them.
+
+    An estimator errs from frame to frame, and in the same way through a whole walk: the second error of each
+    joint is fitted with the body.
 
     Args:
         camera: the view.
@@ -63,6 +81,7 @@ class KeypointTerm:
     """
 
     ready = True
+    LEAST, MOST = 1.0, 40.0  # pixels, of a joint's spread
 
     def __init__(
         self, camera: Camera, rows: NDArray[np.int64], pixels: F64, scores: F64, share: float
@@ -72,19 +91,25 @@ class KeypointTerm:
         self.camera, self.rows, self.share = camera, torch.as_tensor(rows), share
         self.pixels, self.scores = torch.as_tensor(pixels), torch.as_tensor(scores)
         self.spread = torch.full((24,), 12.0, dtype=torch.float64)
+        self._lasting = torch.as_tensor(LASTING * _height(pixels, scores))[:, None]
+        self.free = (torch.zeros(24, 2, dtype=torch.float64),)
 
     def energy(self, posed: Posed, robust: bool) -> Tensor:
         """Of joints that are drawn elsewhere."""
-        off = self.camera.project(posed.joints[self.rows]) - self.pixels
-        squared = off.square().sum(-1) / self.spread**2
-        return self.share * (loss(squared, robust) * self.scores).sum()
+        (errors,) = self.free
+        squared = (self._off(posed) / self.spread[:, None]).square().sum(-1)
+        return self.share * (loss(squared, robust) * self.scores).sum() + errors.square().sum() / 2
+
+    def _off(self, posed: Posed) -> Tensor:
+        drawn = self.camera.project(posed.joints[self.rows])
+        return drawn - self.pixels + self.free[0] * self._lasting
 
     def look(self, posed: Posed) -> None:
         """Take each joint's spread from what is left of its deviations."""
         with torch.no_grad():
-            off = (self.camera.project(posed.joints[self.rows]) - self.pixels).norm(dim=-1)
+            off = self._off(posed).norm(dim=-1)
             for joint in range(24):
                 seen = off[self.scores[:, joint] > 0, joint]
                 if len(seen):
                     # the median length of a 2-D normal vector is 1.177 spreads
-                    self.spread[joint] = (seen.median() / 1.177).clamp(1.0, 40.0)
+                    self.spread[joint] = (seen.median() / 1.177).clamp(self.LEAST, self.MOST)

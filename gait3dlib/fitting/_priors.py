@@ -105,10 +105,12 @@ class Soles:
     def __init__(self, rest: NDArray[np.float32]) -> None:
         points = []
         for side in (1.0, -1.0):
-            sole = np.flatnonzero((side * rest[:, 1] > 0) & (rest[:, 2] < 0.012))
+            sole = np.flatnonzero((side * rest[:, 1] > 0) & (rest[:, 2] < 0.02))
             x = rest[sole, 0]
-            for share in (0.05, 0.7):  # of the foot's length from the heel
-                points.append(sole[np.argmin(np.abs(x - (x.min() + share * np.ptp(x))))])
+            share = (x - x.min()) / np.ptp(x)  # of the foot's length from the heel
+            for low, high in ((0.04, 0.2), (0.65, 0.8)):
+                part = sole[(share >= low) & (share <= high)]
+                points.append(part[np.argmin(rest[part, 2])])
         self.index = vertex_index(points)
         self.standing: Tensor | None = None
         self._skin: Skin | None = None

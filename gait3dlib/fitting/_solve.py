@@ -97,7 +97,7 @@ class Solver:
                 term.look(posed)
 
     def _minimise(self, steps: int, robust: bool) -> None:
-        free = [self.coefficients, self._numbers]
+        free = [self.coefficients, self._numbers, *(value for term in self.terms for value in term.free)]
         if not self.on_ground:
             free.append(self.ground)
         for value in free:

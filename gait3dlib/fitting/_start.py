@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from gait3dlib.body import JOINT_NAMES, PARENTS, Body, ShapedBody
 from gait3dlib.body._skinning import shortest_rotation, unit
@@ -16,6 +18,7 @@ JOINT = {name: i for i, name in enumerate(JOINT_NAMES)}
 MATURITIES, STATURES = (0.24, 0.33, 0.42, 0.6, 0.78), (0.1, 0.3, 0.5, 0.7, 0.9)
 # pairs of joints whose distance hardly depends on the pose
 SPANS = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("pelvis", "neck"))
+LEAST_WAY_M = 0.3  # less is standing
 LIMBS = ("hip", "knee", "shoulder", "elbow", "ankle")
 
 
@@ -58,11 +61,12 @@ def fill_gaps(values: F64) -> F64:
     return out.reshape(values.shape)
 
 
-def first_pose(joints: F64, body: ShapedBody) -> tuple[F64, F64]:
+def first_pose(joints: F64, body: ShapedBody, yaw: F64 | None = None) -> tuple[F64, F64]:
     """Rotations [T, 24, 3, 3] and pelvis places [T, 3] that roughly reach the joints [T, 24, 3].
 
     Pelvis and chest are turned by what is to their sides and above them, limbs along their bones; nothing
-    else moves. NaN = not known.
+    else moves. NaN = not known. Where `yaw` [T] is given, the walker faces there: one view hardly shows
+    which hip is nearer.
     """
     filled = fill_gaps(joints)
     local = np.tile(np.eye(3), (len(joints), 24, 1, 1))
@@ -71,13 +75,16 @@ def first_pose(joints: F64, body: ShapedBody) -> tuple[F64, F64]:
     pelvis = np.empty((len(joints), 3))
     heading = np.eye(3)
     for t, frame in enumerate(filled):
-        heading, pelvis[t] = _one_pose(frame, body, heading, local[t])
+        left = None if yaw is None else np.array([-np.sin(yaw[t]), np.cos(yaw[t]), 0.0])
+        heading, pelvis[t] = _one_pose(frame, body, heading, local[t], left)
     return local, pelvis
 
 
-def _one_pose(frame: F64, body: ShapedBody, before: F64, local: F64) -> tuple[F64, F64]:
+def _one_pose(frame: F64, body: ShapedBody, before: F64, local: F64, left: F64 | None) -> tuple[F64, F64]:
     seen = np.isfinite(frame[:, 0])
     hips, shoulders = _across(frame, 1, 2), _across(frame, 16, 17)
+    if left is not None:
+        hips = shoulders = left
     low, high = _middle(frame, (0, 1, 2)), _middle(frame, (12, 16, 17))
     if not np.isfinite(low).all():
         low = _middle(frame, (4, 5, 7, 8)) if not np.isfinite(high).all() else high - [0, 0, 0.5]
@@ -101,6 +108,18 @@ def _one_pose(frame: F64, body: ShapedBody, before: F64, local: F64) -> tuple[F6
     # the pelvis joint lies a little above the middle of the hips
     above = body.joints[0] - body.joints[[0, 1, 2]][seen[[0, 1, 2]]].mean(axis=0) if seen[:3].any() else 0.0
     return root, low + root @ np.broadcast_to(above, 3)
+
+
+def way_faced(joints: F64) -> F64 | None:
+    """Where a walker [T, 24, 3] faces, as yaw [T], if he goes as he faces; None for one who stays."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nanmean(joints[:, [0, 1, 2, 12, 16, 17], :2], axis=1)
+    track = gaussian_filter1d(fill_gaps(middle), len(middle) / 8, axis=0, mode="nearest")
+    way = np.gradient(track, axis=0)
+    if not np.isfinite(way).all() or np.linalg.norm(way, axis=1).sum() < LEAST_WAY_M:
+        return None
+    return np.asarray(np.unwrap(np.arctan2(way[:, 1], way[:, 0])))
 
 
 def _middle_limb(joint: int) -> F64:

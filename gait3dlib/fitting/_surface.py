@@ -52,6 +52,8 @@ class PointTerm:
         self.spread = 0.02
         self._skin: Skin | None = None
 
+    free: tuple[Tensor, ...] = ()
+
     @property
     def ready(self) -> bool:
         """Whether partners have been found."""
@@ -117,6 +119,8 @@ class OutlineTerm:
             self.outlines[i, : len(kept)], self.real[i, : len(kept)] = found[kept], True
         self._skin: Skin | None = None
 
+    free: tuple[Tensor, ...] = ()
+
     @property
     def ready(self) -> bool:
         """Whether partners have been found."""
@@ -172,12 +176,13 @@ def _rim(body: TorchBody, vertices: F64, eye: F64) -> NDArray[np.int64]:
     return np.unique(body.edges[turns])
 
 
-def outline(mask: NDArray[np.bool_], box: F64) -> F64:
+def outline(mask: NDArray[np.bool_], box: F64, outwards: float = 0.0) -> F64:
     """Pixels between person and background, and their outward normals: [n, 4] in the full image.
 
     Args:
         mask: [H, W], True = person.
         box: x, y, width, height of the mask in the full image; a pixel's centre lies half a pixel in.
+        outwards: pixels of the mask by which the outline lies outside of it.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -194,5 +199,6 @@ def outline(mask: NDArray[np.bool_], box: F64) -> F64:
     normals = -np.stack(slope, axis=1) / step
     size = np.linalg.norm(normals, axis=1, keepdims=True)
     pixels = box[:2] + (places[:, ::-1] + 0.5) * step - 0.5
-    found = np.concatenate([pixels, normals / np.maximum(size, 1e-12)], axis=1)
+    normals = normals / np.maximum(size, 1e-12)
+    found = np.concatenate([pixels + normals * step * outwards, normals], axis=1)
     return np.asarray(found[size[:, 0] > 1e-3])

@@ -20,6 +20,10 @@ class Term(Protocol):
     """One kind of evidence."""
 
     @property
+    def free(self) -> tuple[Tensor, ...]:
+        """What is not known of the evidence itself, and is fitted with the body."""
+
+    @property
     def ready(self) -> bool:
         """Whether it has something to say before the first look."""
 
@@ -40,6 +44,7 @@ class JointTerm:
 
     LEAST, MOST = 0.008, 0.08  # metres, of a joint's spread
     ready = True
+    free: tuple[Tensor, ...] = ()
 
     def __init__(self, joints: F64, share: float) -> None:
         known = np.asarray(np.isfinite(joints).all(axis=-1))
