@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
     "embreex": ("simulation", ""),
+    "smplx": ("smpl", ""),
     "velodyne_decoder": ("velodyne", ""),
     # ouster-sdk pins an old click, a web server and its own tests' packages, and needs none of them here
     "ouster": ("ouster", " and then: pip install --no-deps ouster-sdk==1.0.1"),

@@ -147,7 +147,7 @@ class ShapedBody:
     def frames(
         self, rotations: NDArray[np.floating[Any]], translation: NDArray[np.floating[Any]]
     ) -> tuple[F64, F64]:
-        """World rotations [T, 24, 3, 3] and positions [T, 24, 3] of the joints of :meth:`pose`, in float64."""
+        """World rotations [T, 24, 3, 3] and positions [T, 24, 3] of :meth:`pose`, in float64."""
         return self._frames(rotations, translation)
 
     def pose(
