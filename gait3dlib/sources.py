@@ -46,7 +46,8 @@ def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
         name = f"replay:{name}"
     sensor = source if isinstance(source, Sensor) else open_sensor(_sensor_text(name))
     with Pump(sensor) as frames:
-        yield from walks(frames, source=Path(name).name if name else type(sensor).__name__)
+        label = Path(name).name if name else type(sensor).__name__
+        yield from walks(frames, source=label, calibration=sensor.calibration)
 
 
 def _sensor_text(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,24 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gait3dlib import registry
-from gait3dlib._optional import EXTRAS, require
+from gait3dlib.cli import _listing as listing
 from gait3dlib.cli import _options as option
 from gait3dlib.cli._output import console, note, show_json, show_table, simple_table, waiting
-from gait3dlib.errors import ConfigError, MissingDependency
+from gait3dlib.errors import ConfigError
 
 if TYPE_CHECKING:
     from gait3dlib.recording import RecordingWriter
-    from gait3dlib.sensors import Pump
+    from gait3dlib.sensors import Pump, Rig
     from gait3dlib.types import Frame
 
 LINE_S = 0.5  # between two updates of the live line
-# what a sensor's file imports when it opens, and what to call it by
-NEEDS = {"video": "cv2", "simulated": "embreex"}
-CALLS = {
-    "video": "video:walk.mp4, video:FOLDER, video:0",
-    "replay": "replay:walk.h5",
-    "simulated": "simulated:seed=3",
-}
 
 
 def sensors(as_json: option.Json = False) -> None:
@@ -39,8 +31,9 @@ def sensors(as_json: option.Json = False) -> None:
 
     Example: gait3d sensors
     """
-    found = [_sensor(name) for name in registry.names("sensor")]
-    webcams = [_webcam(path) for path in sorted(Path("/dev").glob("video[0-9]*"))]
+    found = [listing.sensor(name) for name in registry.names("sensor")]
+    found += [listing.port(row) for row in found if row["works"] and row["name"] in listing.PORTS]
+    webcams = [listing.webcam(path) for path in sorted(Path("/dev").glob("video[0-9]*"))]
     if as_json:
         show_json({"sensors": found, "webcams": webcams})
         return
@@ -55,7 +48,10 @@ def sensors(as_json: option.Json = False) -> None:
 
 def record(
     sensor: Annotated[
-        str, typer.Option("--sensor", metavar="TEXT", help="Such as video:0; see: gait3d sensors.")
+        list[str],
+        typer.Option(
+            "--sensor", metavar="TEXT", help="Such as video:0; see: gait3d sensors. May be repeated."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The recording to make (.h5).")],
     seconds: Annotated[
@@ -76,6 +72,7 @@ def record(
 ) -> None:
     """Record a sensor until it ends, or until Ctrl-C.
 
+    Several sensors go into one recording, each on its own clock; the streams of the second end in _2.
     Ctrl-C and SIGTERM close the file properly; after a crash: gait3d recover FILE.part. Colour images are not
     stored unless asked for: silhouettes and keypoints are taken from them live.
 
@@ -83,14 +80,16 @@ def record(
     """
     from gait3dlib.perception import walks as find_walks
     from gait3dlib.recording import RecordingWriter
-    from gait3dlib.sensors import Pump, open_sensor
+    from gait3dlib.sensors import Pump, Rig, open_sensor
 
+    found = [open_sensor(text) for text in sensor]
+    name = " ".join(sensor)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _StopSignal() as stop, Pump(open_sensor(sensor)) as frames:
+    with _StopSignal() as stop, Pump(found[0]) if len(found) == 1 else Rig(found) as frames:
         specs = {n: s for n, s in frames.sensor.specs.items() if color or n != "color"}
         wanted = not color if walks is None else walks
         if not specs and not wanted:
-            raise ConfigError(f"{sensor} gives only colour images; ask for --color, for --walks, or for both")
+            raise ConfigError(f"{name} gives only colour images; ask for --color, for --walks, or for both")
         calibration = {n: c for n, c in frames.sensor.calibration.items() if n in specs}
         clock = "unix" if frames.live else "own"  # a file's time counts from its start
         with RecordingWriter(
@@ -99,7 +98,7 @@ def record(
             tape = _Tape(frames, writer, set(specs), stop, seconds)
             with tape.live():
                 if wanted:
-                    for seq in find_walks(tape, source=sensor):
+                    for seq in find_walks(tape, source=name, calibration=calibration):
                         writer.add_walk(seq)
                         tape.walks += 1
                 else:
@@ -177,7 +176,7 @@ class _Tape:
 
     def __init__(
         self,
-        frames: Pump,
+        frames: Pump | Rig,
         writer: RecordingWriter,
         streams: set[str],
         stop: _StopSignal,
@@ -200,7 +199,9 @@ class _Tape:
     def __iter__(self) -> Iterator[Frame]:
         frame = self._next()
         while frame is not None:
-            t_ns = frame.host_t_ns if frame.device_t_ns is None else frame.device_t_ns
+            one_clock = frame.device_t_ns is not None and not hasattr(self.pump, "pumps")
+            t_ns = frame.device_t_ns if one_clock else frame.host_t_ns
+            assert t_ns is not None
             if not self.frames:
                 self.first_ns = t_ns
             elif self.limit_s is not None and t_ns - self.first_ns >= self.limit_s * 1e9:
@@ -229,7 +230,14 @@ class _Tape:
         fps = (self.frames - 1) / seconds if seconds > 0 else 0.0
         lost = f", {stats.drops} lost" if stats.drops else ""
         lost += f", {stats.reconnects} reconnects" if stats.reconnects else ""
+        lost += "".join(f" ({text})" for text in self.packets().values())
         return f"{seconds:.1f} s, {self.frames} frames, {fps:.1f} a second{lost}, {self.walks} walks"
+
+    def packets(self) -> dict[str, Any]:
+        """What became of the packets of each sensor that counts them, by its place and kind."""
+        pumps = getattr(self.pump, "pumps", [self.pump])
+        sensors = [(f"{i}:{type(p.sensor).__name__.lower()}", p.sensor) for i, p in enumerate(pumps, 1)]
+        return {name: item.counts for name, item in sensors if hasattr(item, "counts")}
 
     def to_dict(self) -> dict[str, Any]:
         """What was recorded, ready for JSON."""
@@ -241,34 +249,5 @@ class _Tape:
             "lost": stats.drops,
             "reconnects": stats.reconnects,
             "walks": self.walks,
+            "packets": {name: counts.to_dict() for name, counts in self.packets().items()},
         }
-
-
-# ---- listing --------------------------------------------------------------------------------------
-
-
-def _sensor(name: str) -> dict[str, Any]:
-    """Whether a sensor's packages are there."""
-    call, remedy = CALLS.get(name, f"{name}:KEY=VALUE"), ""
-    try:
-        registry.get("sensor", name)
-        if name in NEEDS:
-            require(NEEDS[name])
-    except MissingDependency as error:
-        extra = EXTRAS.get(NEEDS.get(name, ""), ("", ""))[0]
-        remedy = f"pip install 'gait3dlib[{extra}]'" if extra else str(error)
-    except Exception as error:  # a plugin can raise anything at all on import
-        remedy = f"{type(error).__name__}: {error}"
-    return {"name": name, "call": call, "works": not remedy, "remedy": remedy}
-
-
-def _webcam(path: Path) -> dict[str, Any]:
-    """A webcam and whether it may be opened; it is not switched on."""
-    may = os.access(path, os.R_OK | os.W_OK)
-    remedy = "" if may else "sudo usermod -aG video $USER, then log in again"
-    return {
-        "name": "webcam",
-        "call": f"video:{path.name.removeprefix('video')}",
-        "works": may,
-        "remedy": remedy,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Literal
@@ -15,9 +15,11 @@ from gait3dlib.perception.crops import centred
 from gait3dlib.perception.cutting import WalkCutter
 from gait3dlib.perception.looking import Look, PoseLook, SegmentedLook, StandingOutLook, segmented_views
 from gait3dlib.perception.people import Detector, VideoPeople, View
+from gait3dlib.perception.points import walks_in_points
+from gait3dlib.perception.points.following import streams_of_points
 from gait3dlib.perception.pose import PeopleDetector, PoseEstimator
 from gait3dlib.perception.tracking import Track, Tracker, box_cost
-from gait3dlib.types import NS_PER_S, Frame, GaitSequence, Meta
+from gait3dlib.types import NS_PER_S, Calibration, Frame, GaitSequence, Meta
 
 GATE = 0.8  # in the units of box_cost: no overlap, and 0.3 heights apart
 DUPLICATE = 0.5  # a box that costs less is a part of somebody who is tracked already
@@ -35,6 +37,7 @@ def walks(
     min_seconds: float = 0.9,
     source: str = "",
     progress: Callable[[int], None] | None = None,
+    calibration: Mapping[str, Calibration] | None = None,
 ) -> Iterator[GaitSequence]:
     """The walks in a run of frames, each as soon as it has ended.
 
@@ -57,6 +60,8 @@ def walks(
         min_seconds: shorter walks are dropped; a gait cycle takes about one second.
         source: kept as ``meta.source``.
         progress: called with the number of frames taken so far.
+        calibration: where sensors stand that give points, by stream; see
+            :func:`gait3dlib.perception.points.walks_in_points`, which such frames go to.
 
     Raises:
         InputError: a frame has the wrong shape or type, time runs backwards, or without pose the camera
@@ -67,7 +72,28 @@ def walks(
         raise InputError(f"detector must be 'auto' or a function from an image to boxes, not {detector!r}")
     if detector != "auto" and not pose:
         raise InputError("a detector gives boxes, and silhouettes need more; let pose be estimated")
-    return _walks(_stamped(frames, progress), detector, pose, min_seconds, source)
+    return _kind_of_walks(iter(frames), detector, pose, min_seconds, source, progress, calibration)
+
+
+def _kind_of_walks(
+    frames: Iterator[Frame],
+    detector: Literal["auto"] | Detector,
+    pose: bool,
+    min_seconds: float,
+    source: str,
+    progress: Callable[[int], None] | None,
+    calibration: Mapping[str, Calibration] | None,
+) -> Iterator[GaitSequence]:
+    """Looks at the first frame: images, or points?"""
+    first = next(frames, None)
+    if first is None:
+        return
+    again = chain([first], frames)
+    if streams_of_points(first.data):
+        more = {"calibration": calibration, "min_seconds": min_seconds, "source": source}
+        yield from walks_in_points(again, progress=progress, **more)  # type: ignore[arg-type]
+    else:
+        yield from _walks(_stamped(again, progress), detector, pose, min_seconds, source)
 
 
 def _walks(
@@ -193,7 +219,9 @@ def _checked(frame: Frame, like: Frame, number: int) -> Data:
     name = next((name for name in ("silhouette", "color") if name in like.data), None)
     if name is None:
         held = ", ".join(sorted(like.data)) or "nothing"
-        raise InputError(f"people are looked for in 'color' or 'silhouette', but the frames hold {held}")
+        raise InputError(
+            f"people are looked for in 'color', 'silhouette' or 'points', but the frames hold {held}"
+        )
     image = frame.data.get(name)
     wanted = like.data[name].shape
     axes = 3 if name == "color" else 2

@@ -14,9 +14,10 @@ from gait3dlib import registry
 from gait3dlib.errors import UnknownComponent
 from gait3dlib.sensors import _text
 from gait3dlib.sensors._pump import Pump, PumpStats
+from gait3dlib.sensors._rig import Rig
 from gait3dlib.types import Sensor
 
-__all__ = ["Pump", "PumpStats", "open_sensor"]
+__all__ = ["Pump", "PumpStats", "Rig", "open_sensor"]
 
 
 def open_sensor(text: str) -> Sensor:

@@ -49,6 +49,7 @@ class Pump:
         timeout_s: after this much silence a live sensor counts as failed.
         reconnect: how often in a row a live sensor is opened again before its error is raised.
         backoff_s: the first pause before opening again; at most 30 s in the end.
+        change: told of every change; several pumps may share one.
 
     Raises:
         SensorError: while iterating, what the sensor raised and reconnecting did not heal.
@@ -62,6 +63,7 @@ class Pump:
         timeout_s: float = 5.0,
         reconnect: int = 5,
         backoff_s: float = 0.5,
+        change: threading.Condition | None = None,
     ) -> None:
         self.sensor = sensor
         self.live = bool(getattr(sensor, "live", True))
@@ -70,7 +72,7 @@ class Pump:
         self._reconnect = reconnect if self.live else 0
         self._backoff_s = backoff_s
         self._queue: deque[Frame] = deque()
-        self._change = threading.Condition()
+        self._change = change or threading.Condition()
         self._stop = threading.Event()
         self._ended = True
         self._error: BaseException | None = None
@@ -82,6 +84,18 @@ class Pump:
         """Frames, drops, reconnects and errors so far."""
         with self._change:
             return self._stats
+
+    @property
+    def first(self) -> Frame | None:
+        """The frame that comes next, if it is there already."""
+        with self._change:
+            return self._queue[0] if self._queue else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more."""
+        with self._change:
+            return self._ended and not self._queue
 
     # ---- the consumer's side ----------------------------------------------------------------------
 

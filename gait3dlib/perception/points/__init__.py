@@ -1,8 +1,8 @@
 """People in clouds of points: found by shape, followed by their way, cut into walks; no weights needed.
 
 The sensor must stand still; it may be tilted. The ground is found, heights are measured from it, what stands
-still is learned on the fly. A walk's ``points`` are float32 ``[sum N, 4]``: x and y in the world (the sensor's own
-level frame where it has no extrinsics), the height above the floor in metres, and intensity.
+still is learned on the fly. A walk's ``points`` are float32 ``[sum N, 4]``: x and y in the world (the level
+frame of the sensor where it has no extrinsics), the height above the floor in metres, and intensity.
 """
 
 from __future__ import annotations

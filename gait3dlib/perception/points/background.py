@@ -1,8 +1,8 @@
 """What stands still around a LiDAR that stands still, learned while it looks.
 
-For each small range of directions the farthest thing that was seen there is remembered: whatever is nearer has
-come in front of it. So a person who stops stays in front, and one who stood there from the start is found out
-when leaving. Something nearer that stays for long becomes background itself.
+For each small range of directions the farthest thing that was seen there is remembered: whatever is nearer
+has come in front of it. So a person who stops stays in front, and one who stood there from the start is found
+out when leaving. Something nearer that stays for long becomes background itself.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Background:
         far = self._far[cell]
         front = (away < far - MARGIN_M) | (self._seen[cell] < SEEN)
         self._learn(cell, away, step_s)
-        return front
+        return np.asarray(front)
 
     def _learn(self, cell: NDArray[np.int64], away: NDArray[np.float32], step_s: float) -> None:
         self._scans += 1

@@ -71,8 +71,8 @@ class Follower:
         """
         at_ns = t_ns if self._now_ns is None else max(t_ns, self._now_ns + 1)
         self._now_ns = at_ns
-        for track in self.tracker.predict(at_ns):
-            yield from self._end(track)
+        for ended in self.tracker.predict(at_ns):
+            yield from self._end(ended)
         expected = [track.position for track in self.tracker.tracks]
         sightings = self.scans[name].look(points, time, t_ns, expected)
         measured = np.array([sighting.person.xy for sighting in sightings]).reshape(-1, 2)

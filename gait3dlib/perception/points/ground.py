@@ -28,7 +28,7 @@ MIN_CELLS = 8
 MIN_WIDTH_M = 1.0  # a line of points is no floor
 MIN_HEIGHT_M = 0.15  # of the sensor above it
 UNEVEN_M = 0.4  # how far a floor may lie from the plane
-NEAR_M = 3.0
+NEAR_M, RASTER_M = 3.0, 0.5
 MILLIMETRES_M = 500.0  # LiDARs of people do not see as far
 
 
@@ -167,15 +167,21 @@ class Floor:
     def __init__(self, level: Points, origin: Points | None = None) -> None:
         near = level[(np.abs(level[:, 2]) < UNEVEN_M) & (np.hypot(level[:, 0], level[:, 1]) < MAX_RANGE_M)]
         low = _lowest(near.astype(np.float64)) if len(near) >= 3 else np.zeros((1, 3))
-        shift = np.zeros(2) if origin is None else np.asarray(origin)
-        self._tree, self._z = cKDTree(low[:, :2] + shift), low[:, 2]
+        self._shift = np.zeros(2) if origin is None else np.asarray(origin, dtype=np.float64)
+        side = int(MAX_RANGE_M / RASTER_M)
+        steps = (np.arange(2 * side) - side + 0.5) * RASTER_M
+        places = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+        count = min(7, len(low))
+        away, index = cKDTree(low[:, :2]).query(places, k=[*range(1, count + 1)], distance_upper_bound=NEAR_M)
+        heights = np.where(np.isfinite(away), low[np.minimum(index, len(low) - 1), 2], np.nan)
+        known = np.isfinite(heights[:, 0])
+        raster = np.zeros(len(places), np.float32)
+        raster[known] = np.nanmedian(heights[known], axis=1)
+        self._raster = raster.reshape(2 * side, 2 * side)
 
-    def at(self, xy: Points) -> NDArray[np.float64]:
+    def at(self, xy: Points) -> NDArray[np.float32]:
         """Heights ``[n]`` at places ``[n, 2]``; 0 where no floor is near."""
-        count = min(7, len(self._z))
-        away, index = self._tree.query(xy, k=[*range(1, count + 1)], distance_upper_bound=NEAR_M)
-        heights = np.where(np.isfinite(away), self._z[np.minimum(index, len(self._z) - 1)], np.nan)
-        known = np.isfinite(heights).any(axis=1)
-        out = np.zeros(len(heights))
-        out[known] = np.nanmedian(heights[known], axis=1)
-        return out
+        side = len(self._raster) // 2
+        cell = np.floor((xy - self._shift) / RASTER_M).astype(np.int64) + side
+        cell = cell.clip(0, 2 * side - 1)
+        return np.asarray(self._raster[cell[:, 0], cell[:, 1]])

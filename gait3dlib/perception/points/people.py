@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def clusters(level: Floats, chosen: NDArray[np.bool_], origin: Floats = ORIGIN) 
     mine = labels[cell[:, 0], cell[:, 1]]
     order = np.argsort(mine, kind="stable")
     bounds = np.searchsorted(mine[order], np.arange(1, count + 2))
-    return [rows[order[a:b]] for a, b in zip(bounds, bounds[1:], strict=False) if b - a >= 4]
+    return [rows[order[a:b]] for a, b in pairwise(bounds) if b - a >= 4]
 
 
 def split(
@@ -163,11 +164,16 @@ def person_of(
     return Person(xy.astype(np.float64), top, mine, rows)
 
 
-def with_feet(level: Floats, person: Person) -> Person:
-    """The person with the points below ``LOW_M`` that belong to the same body."""
+def near_floor(level: Floats) -> NDArray[np.int64]:
+    """Rows of the points that may be feet: too low for :func:`clusters`, but above the floor."""
+    return np.flatnonzero((level[:, 2] > SOLE_M) & (level[:, 2] <= LOW_M))
+
+
+def with_feet(level: Floats, person: Person, floor: NDArray[np.int64]) -> Person:
+    """The person with those of the points near the floor that belong to the same body."""
     low, high = person.points[:, :2].min(axis=0) - FOOT_M, person.points[:, :2].max(axis=0) + FOOT_M
-    below = (level[:, 2] > SOLE_M) & (level[:, 2] <= LOW_M)
-    rows = np.flatnonzero(below & (level[:, :2] > low).all(axis=1) & (level[:, :2] < high).all(axis=1))
+    xy = level[floor, :2]
+    rows = floor[((xy > low) & (xy < high)).all(axis=1)]
     if not len(rows):
         return person
     rows = np.concatenate([person.rows, rows])

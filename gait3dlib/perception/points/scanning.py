@@ -50,7 +50,9 @@ class Scans:
     def __init__(self, calibration: Calibration | None = None) -> None:
         self.ground: Ground | None = None
         extrinsics = None if calibration is None else calibration.extrinsics
-        self._to_world = None if extrinsics is None else np.linalg.inv(extrinsics)
+        self._to_world: NDArray[np.float64] | None = None
+        if extrinsics is not None:
+            self._to_world = np.asarray(np.linalg.inv(extrinsics), dtype=np.float64)
         self._origin = np.zeros(2) if self._to_world is None else self._to_world[:2, 3]
         self._first: deque[NDArray[np.float32]] = deque(maxlen=GROUND_SCANS)
         self._background = Background()
@@ -165,6 +167,7 @@ class Scans:
         moving: bool,
     ) -> list[Person]:
         found = []
+        floor = people.near_floor(level)
         for cluster in people.clusters(level, chosen, self._origin):
             parts = people.split(level, cluster, tracked)
             if len(parts) == 1:
@@ -173,7 +176,7 @@ class Scans:
                 near = any(np.linalg.norm(level[rows, :2].mean(axis=0) - at) < KNOWN_M for at in tracked)
                 person = people.person_of(level, rows, moving=moving or near, origin=self._origin)
                 if person is not None:
-                    found.append(people.with_feet(level, person))
+                    found.append(people.with_feet(level, person, floor))
         return found
 
     def _sighting(
