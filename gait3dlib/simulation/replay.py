@@ -11,12 +11,14 @@ from gait3dlib.errors import InputError
 from gait3dlib.simulation.mocap.capture import average_body
 from gait3dlib.simulation.mocap.strides import Stride
 from gait3dlib.simulation.motion import SAMPLES, Cycle
+from gait3dlib.simulation.posture import about
 from gait3dlib.simulation.prior import GaitPrior, local
 from gait3dlib.simulation.style import GaitStyle
 from gait3dlib.simulation.walker import Motion, Walker, frame_count
 from gait3dlib.types import Labels
 
 Array = NDArray[np.float64]
+TOES_DEG = 30.0  # toes bend no further
 
 
 def mean_coefficients(strides: Sequence[Stride], prior: GaitPrior) -> Array:
@@ -42,6 +44,9 @@ def replayed_cycle(strides: Sequence[Stride], prior: GaitPrior | None = None) ->
     body = average_body()
     leg_m = float(np.linalg.norm(np.diff(body.joints[[1, 4, 7]], axis=0), axis=1).sum())
     world, sway = prior.decode(mean_coefficients(strides, prior), np.arange(SAMPLES) / SAMPLES)
+    for foot in (7, 8):  # toes were not measured: they stay level while the heel rises
+        pitch = np.rad2deg(np.arctan2(-world[:, foot, 2, 0], world[:, foot, 0, 0]))
+        world[:, foot + 3] = world[:, foot] @ about(1, -np.clip(pitch, 0.0, TOES_DEG))
     rotations = local(world)
     stride_m = leg_m * float(np.mean([s.stride_m / s.leg_m for s in strides]))
     stride_s = float(np.mean([s.stride_s for s in strides]))

@@ -131,7 +131,7 @@ def test_a_marker_trial_is_read_in_metres_and_a_foreign_file_refused(
     with pytest.raises(InputError):  # pickled
         read_trial(path)
     np.savez(path, labels=np.array(["A", "B"]), points_mm=points, rate=np.float64(100))
-    monkeypatch.setattr(trials, "MAX_BYTES", 500)
+    monkeypatch.setattr(trials, "MAX_BYTES", 300)
     with pytest.raises(InputError, match="unpacks"):
         read_trial(path)
     path.write_bytes(b"PK nothing")
