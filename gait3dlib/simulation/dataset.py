@@ -9,6 +9,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -18,7 +19,7 @@ from gait3dlib._processes import starting_workers
 from gait3dlib.errors import InputError
 from gait3dlib.recording import Truth, save
 from gait3dlib.simulation import observation, observing
-from gait3dlib.simulation.conditions import CELLS, Condition, check_cells, draw
+from gait3dlib.simulation.conditions import Condition, check_cells, draw
 from gait3dlib.simulation.walker import Walker, frame_count, sample_walker
 from gait3dlib.simulation.world import (
     STREAMS,
@@ -174,9 +175,10 @@ def _in_cells(walker: Walker, parameters: dict[str, Any]) -> list[tuple[GaitSequ
     """Each session of each cell is a walk of its own, seen from all views at once."""
     pairs: list[tuple[GaitSequence, Truth]] = []
     for cell in parameters["cells"]:
-        number = list(CELLS).index(cell)
         for session in range(parameters["sessions"]):
-            rng = walker.rng(7, parameters["seed"], number, session)
+            # by name: neither the order of the cells nor a new one changes a walk
+            seed = zlib.crc32(f"{parameters['seed']}/{cell}/{session}".encode())
+            rng = walker.rng(7, seed)
             views = [draw(cell, rng, view_deg=view, fps=parameters["fps"]) for view in parameters["views"]]
             one: list[Condition] = [
                 dataclasses.replace(view, outfit=views[0].outfit, speed=views[0].speed) for view in views
@@ -184,7 +186,7 @@ def _in_cells(walker: Walker, parameters: dict[str, Any]) -> list[tuple[GaitSequ
             pairs += observing.observe_conditions(
                 walker,
                 one,
-                seed=(parameters["seed"] * 1000 + number) * 1000 + session,
+                seed=seed,
                 seconds=parameters["seconds"],
                 streams=parameters["streams"],
                 size=parameters["size"],

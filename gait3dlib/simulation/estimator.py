@@ -183,7 +183,8 @@ def read(text: str) -> KeypointNoise:
     where the file has it.
     """
     held: dict[str, Any] = yaml.safe_load(text)
-    known = [k for k, value in enumerate(held["size_factor"]) if value is not None]
+    # where hardly anybody was found, people err as at the nearest height at which they were
+    known = [pair for pair in zip(held["height_px"], held["size_factor"], strict=True) if pair[1] is not None]
     real = max(1.0, float(held.get("video", {}).get("real_over_rendered", 1.0)))
 
     def numbers(name: str) -> NDArray[np.float64]:
@@ -196,9 +197,9 @@ def read(text: str) -> KeypointNoise:
         float(held["memory"]),
         max(1.0, float(held["hidden_factor"])),
         float(held["legs_crossed"]),
-        numbers("height_px")[known],
-        np.asarray([held["size_factor"][k] for k in known], dtype=np.float64),
-        numbers("missed")[known],
+        numbers("height_px"),
+        np.interp(numbers("height_px"), [h for h, _ in known], [f for _, f in known]),
+        numbers("missed"),
         (float(held["score_shown"][0]), float(held["score_shown"][1])),
         (float(held["score_hidden"][0]), float(held["score_hidden"][1])),
     )

@@ -23,6 +23,7 @@ from gait3dlib.simulation.scene import F64, Actor, Scene
 from gait3dlib.types import NS_PER_S, Stream
 
 SLICE_S = 0.002  # for which a walker's limbs stand still in a revolution; the whole body moves on
+FLOOR_ERROR_M = 0.01  # of the ground's height, for a whole walk
 LOST = 0.004  # share of returns that are lost anywhere
 EDGE_COSINE = 0.02  # surfaces seen at a more grazing angle give no return
 
@@ -168,15 +169,12 @@ class Spinning:
             held[seen] = np.where(nearer, new, held[seen])
         return self._measured(rng, returns, start_s)
 
-    def _local(self, points: NDArray[np.floating]) -> F64:
-        return np.asarray((points - self.origin) @ self.turn)
-
     def _slices(self, actor: Actor, start_s: float) -> list[tuple[tuple[slice, slice], float]]:
         """Blocks of columns and beams that can hit an actor, with the time at which they are swept."""
         period = 1.0 / self.spec.hz
         bounds = actor.bounds_between(start_s, start_s + period)
         corners = np.array([[bounds[i, 0], bounds[j, 1], bounds[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
-        local = self._local(corners)
+        local = np.asarray((corners - self.origin) @ self.turn)
         flat = np.hypot(local[:, 0], local[:, 1])
         if flat.min() > self.spec.max_m or not actor.there(np.array([start_s, start_s + period])).any():
             return []
@@ -261,20 +259,24 @@ class Spinning:
 
 
 def person_points(
-    rng: np.random.Generator, sweeps: Sequence[Sweep], actor: int, *, leak_m: float = 0.05
+    rng: np.random.Generator,
+    sweeps: Sequence[Sweep],
+    actor: int,
+    *,
+    height_m: float,
+    leak_m: float = 0.05,
 ) -> Stream | None:
     """One person's points, as a detector of people in point clouds would cut them; None = never seen.
 
+    They are in the level frame of :mod:`gait3dlib.perception.points`: x to the sensor's front and y from its
+    foot, z the height above the ground, which the detector knows to some ``FLOOR_ERROR_M``.
     Some points of the ground and of things nearby come along, some of the person's own (mostly at the feet)
     are cut off. A frame's time is the median time of its points; sweeps without the person are left out.
 
-    Args:
-        rng: of the cutting.
-        sweeps: as they were measured.
-        actor: number of the person in the scene.
-        leak_m: how far around the person foreign points are taken in.
+    ``height_m`` is the sensor's above the ground; foreign points are taken in from ``leak_m`` around.
     """
     frames, times = [], []
+    lift = np.array([0.0, 0.0, height_m + FLOOR_ERROR_M * rng.standard_normal(), 0.0], np.float32)
     for sweep in sweeps:
         own = sweep.owner == actor
         if own.sum() < 4:
@@ -286,7 +288,7 @@ def person_points(
         kept = (own & (points[:, 2] > floor)) | (near & (rng.random(len(points)) < 0.5))
         if kept.sum() < 4:
             continue
-        frames.append(points[kept])
+        frames.append(points[kept] + lift)
         times.append(round(float(np.median(sweep.t_s[own])) * NS_PER_S))
     if not frames:
         return None

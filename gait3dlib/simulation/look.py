@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gait3dlib.simulation.camera import camera_position, pixel_rays, project
 from gait3dlib.simulation.rays import F32, RayMesh
-from gait3dlib.simulation.scene import F64, Scene
+from gait3dlib.simulation.scene import F64, GROUND, THINGS, Scene
 from gait3dlib.types import Calibration
 
 COARSE = 24  # rays across the box of a person, to find which part of it is seen
@@ -88,7 +88,7 @@ class Viewer:
         for frame in range(len(whole)):
             inside = _clipped(whole[frame], self.camera)
             if inside is None:
-                share[frame] = 0.0
+                seen[frame], share[frame] = 0.0, 0.0
                 continue
             area = np.prod(whole[frame, 2:] - whole[frame, :2])
             cut = float(np.prod(inside[2:] - inside[:2]) / area)
@@ -167,3 +167,38 @@ def _clipped(extents: F64, camera: Calibration) -> F64 | None:
     edge = np.array([camera.width - 1.0, camera.height - 1.0])
     low, high = np.maximum(extents[:2], 0.0), np.minimum(extents[2:], edge)
     return np.concatenate([low, high]) if (low < high).all() else None
+
+
+def picture(scene: Scene, camera: Calibration, t_s: float) -> tuple[F32, NDArray[np.int32]]:
+    """The whole image at one instant: what a depth camera with these intrinsics would measure without error.
+
+    Returns:
+        Depth ``[height, width]`` in metres, infinity = nothing, and who or what is seen there: the number of
+        an actor, ``GROUND`` or ``THINGS`` (also where nothing is seen).
+    """
+    grid = np.meshgrid(np.arange(float(camera.width)), np.arange(float(camera.height)))
+    rays = pixel_rays(camera, *grid)
+    origin = camera_position(camera)
+    still = scene.still(origin, rays.reshape(-1, 3))[0]
+    depth = still.distance.reshape(rays.shape[:2]).copy()
+    owner = np.where(still.face == GROUND, GROUND, THINGS).astype(np.int32).reshape(depth.shape)
+    at = np.array([t_s])
+    for number, actor in enumerate(scene.actors):
+        vertices = actor.at(at).vertices
+        extents = _extents(camera, vertices)[0]
+        near = bool(np.isinf(extents).any())  # partly behind the camera: look everywhere
+        inside = (
+            np.array([0.0, 0.0, camera.width - 1.0, camera.height - 1.0])
+            if near
+            else _clipped(extents, camera)
+        )
+        if inside is None or not actor.there(at)[0]:
+            continue
+        left, top = np.floor(inside[:2]).astype(int)
+        right, bottom = np.ceil(inside[2:]).astype(int) + 1
+        block = (slice(top, bottom), slice(left, right))
+        hits = RayMesh(vertices[0], actor.faces).cast(origin, rays[block].reshape(-1, 3))
+        distance = hits.distance.reshape(depth[block].shape)
+        nearer = distance < depth[block]
+        depth[block][nearer], owner[block][nearer] = distance[nearer], number
+    return depth, owner

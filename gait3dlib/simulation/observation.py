@@ -196,7 +196,7 @@ class Observation:
     def _lidar(self) -> Stream | None:
         sensor = Spinning(self.scene, self.rig.lidar, self.rig.mount, everywhere=False)
         sweeps = [sensor.sweep(self._points, start) for start in self.lidar_s]
-        return person_points(self._points, sweeps, 0)
+        return person_points(self._points, sweeps, 0, height_m=self.rig.mount.position[2])
 
     def _stream(self, picture: _Picture, data: NDArray[np.generic], units: str = "1") -> Stream:
         return Stream(data, _ns(picture.t_s), units, boxes=picture.look.boxes, calibration=self.rig.camera)

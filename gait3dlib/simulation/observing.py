@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import MappingProxyType
 
-import numpy as np
-
 from gait3dlib.errors import InputError, did_you_mean
 from gait3dlib.recording import Truth
 from gait3dlib.simulation import rig
@@ -47,11 +45,11 @@ def observe_conditions(
         session: name written to the meta data.
 
     Returns:
-        One (sequence, truth) a condition. Crops have ``boxes`` in the full image. Points are in the LiDAR's
-        own frame (x to its front, z up, origin at the sensor); joints in a frame with the camera's foot as
-        origin (x to where it looks, z up from the ground). A sequence in which nobody was found has the first
+        One (sequence, truth) a condition. Crops have ``boxes`` in the full image. Points are in a
+        frame with the LiDAR's foot as origin, joints in one with the camera's (x to where the sensor looks,
+        z up from the ground). A sequence in which nobody was found has the first
         of ``streams``, empty. The truth holds the joints ``[T, 24, 3]`` at the times ``joints_t_s`` in the
-        frame of the walk, and the person's ``style`` and ``shape``.
+        frame of the walk, the person's ``style`` and ``shape`` (:data:`gait3dlib.body.SHAPE_NAMES`).
 
     Raises:
         InputError: an unknown stream, no condition, or a crop of an unreasonable size.
@@ -94,11 +92,6 @@ def check_streams(streams: Sequence[str], size: int) -> None:
 
 def truth_of(actor: Actor) -> Truth:
     """What no sensor sees: labels, true joints, style and shape."""
-    shape = actor.walker.shape
-    numbers = [
-        shape.age_years, float(shape.gender == "male"), shape.height_m, shape.mass_kg, shape.muscle,
-        shape.proportions,
-    ]  # fmt: skip
     return Truth(
         actor.walker.labels,
         {
@@ -107,6 +100,6 @@ def truth_of(actor: Actor) -> Truth:
             "phase": actor.motion.phase,
             "style": actor.walker.style.vector(),
             "style_of_the_day": actor.motion.style.vector(),
-            "shape": np.array(numbers),
+            "shape": actor.walker.body().numbers,
         },
     )

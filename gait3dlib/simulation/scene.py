@@ -170,7 +170,7 @@ class Actor:
     @property
     def carried(self) -> NDArray[np.bool_]:
         """``[F]`` which faces are carried things."""
-        return self.labels == CARRIED_LABEL
+        return np.asarray(self.labels == CARRIED_LABEL)
 
 
 class Scene:

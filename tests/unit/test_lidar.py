@@ -131,7 +131,7 @@ def test_range_noise_and_lost_returns() -> None:
         shell = moving(*ball(np.array([0.0, 0.0, 1.5]), distance, rings=60), shine=shine)
         sweep = Spinning(Scene([shell], ground=False), spec, mount).sweep(np.random.default_rng(1), 0.0)
         ranges = np.linalg.norm(sweep.points[:, :3].astype(np.float64), axis=1)
-        return len(ranges) / (3 * 4096), float(ranges.std())
+        return len(ranges) / (3 * 4096), float(ranges.std()) if len(ranges) else 0.0
 
     near, spread = share(10.0, 0.5)
     assert near == pytest.approx(0.996, abs=0.004)
@@ -157,7 +157,7 @@ def test_a_persons_points_are_a_stream_with_errors_and_own_times() -> None:
     def stream() -> object:
         rng = np.random.default_rng(5)
         sensor = Spinning(scene, lidar(64), mount, everywhere=False)
-        return person_points(rng, [sensor.sweep(rng, 0.1 * k) for k in range(10)], 0)
+        return person_points(rng, [sensor.sweep(rng, 0.1 * k) for k in range(10)], 0, height_m=1.6)
 
     first, again = stream(), stream()
     assert first.data.tobytes() == again.data.tobytes()  # type: ignore[attr-defined]
@@ -165,5 +165,8 @@ def test_a_persons_points_are_a_stream_with_errors_and_own_times() -> None:
     assert np.diff(first.t_ns).min() > 0.09e9  # type: ignore[attr-defined]
     assert (first.data[:, 0] > 4).all()  # type: ignore[attr-defined]
     assert ((first.data[:, 3] >= 0) & (first.data[:, 3] <= 1)).all()  # type: ignore[attr-defined]
+    height = first.data[:, 2]  # type: ignore[attr-defined]
+    assert -0.05 < np.quantile(height, 0.02) < 0.15
+    assert np.quantile(height, 0.99) == pytest.approx(sample_walker(5, 1).shape.height_m, abs=0.12)
     nobody = Spinning(Scene([]), lidar(16), mount).sweep(np.random.default_rng(0), 0.0)
-    assert person_points(np.random.default_rng(0), [nobody], 0) is None
+    assert person_points(np.random.default_rng(0), [nobody], 0, height_m=1.6) is None

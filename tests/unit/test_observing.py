@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gait3dlib.body import Body
 from gait3dlib.errors import InputError
 from gait3dlib.recording import open_recording
 from gait3dlib.simulation import CELLS, Condition, observe_conditions, sample_walker, simulate
@@ -75,8 +76,9 @@ def test_conditions_that_share_outfit_and_speed_see_one_walk_at_once() -> None:
     assert not np.array_equal(joints[0], joints[2])
     arrays = pairs[0][1].arrays
     np.testing.assert_array_equal(arrays["style"], WALKER.style.vector())
-    assert WALKER.shape.height_m in arrays["shape"]
-    assert WALKER.shape.mass_kg in arrays["shape"]
+    assert Body.load("low").from_numbers(arrays["shape"]).mass_kg == pytest.approx(
+        WALKER.shape.mass_kg, rel=1e-3
+    )
     assert [walk.meta.view_deg for walk, _ in pairs] == [0.0, 90.0, 90.0]
 
 
@@ -295,5 +297,8 @@ def test_a_data_set_of_cells_resumes_and_refuses_another_purpose(tmp_path: Path)
         truth = recording.truth(0)
         assert truth is not None
         assert {"joints", "style", "shape"} <= set(truth.arrays)
+    (alone,) = simulate(tmp_path / "alone", **{**asked, "cells": ("bag",)})  # type: ignore[arg-type]
+    with open_recording(path) as both, open_recording(alone) as one:
+        assert digest(both.sequence(1)) == digest(one.sequence(0))  # a cell's walks do not depend on others
     with pytest.raises(InputError, match="cells"):
         simulate(tmp_path, **{**asked, "cells": ("normal",)})  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ from gait3dlib.errors import InputError
 from gait3dlib.simulation import sample_walker
 from gait3dlib.simulation.camera import camera_position, look_at, pixel_rays, project
 from gait3dlib.simulation.depth_camera import DepthCamera
-from gait3dlib.simulation.look import Look, Viewer
+from gait3dlib.simulation.look import Look, Viewer, picture
 from gait3dlib.simulation.outfit import CARRIED_LABEL, Outfit
-from gait3dlib.simulation.scene import MARGIN_S, Actor, Clock, Scene
+from gait3dlib.simulation.scene import GROUND, MARGIN_S, THINGS, Actor, Clock, Scene
 from gait3dlib.simulation.things import box, merged, pole, wall
 
 CAMERA = look_at(np.array([4.0, 1.0, 1.6]), np.array([0.0, 0.0, 1.0]), width=640, height=480)
@@ -274,3 +274,24 @@ def test_projected_surface_points_have_the_depth_of_the_crop() -> None:
     assert (before < under[:, 2]).mean() > 0.995
     visible = np.abs(exact - seen[:, 2]) < 1e-3
     assert np.quantile(np.abs(held - exact)[visible & (held > 0)], 0.9) < 0.02  # half a pixel beside
+
+
+def test_the_whole_picture_agrees_with_crops_and_knows_who_is_where() -> None:
+    scene = Scene(
+        [moving(*ball(np.array([1.0, 0.3, 1.0]), 0.3)), moving(*ball(np.array([-0.5, 0.0, 1.0]), 0.3))],
+        [pole(0.2, -0.6)],
+    )
+    depth, owner = picture(scene, CAMERA, 0.0)
+    assert depth.shape == owner.shape == (480, 640)
+    for actor in (0, 1):
+        look = one_crop(scene, [220.0, 140.0, 200.0, 200.0], 200, actor)
+        block = (slice(140, 340), slice(220, 420))
+        np.testing.assert_array_equal(owner[block] == actor, look.own[0] > 0)
+        np.testing.assert_allclose(depth[block], look.full[0], rtol=1e-5)
+    assert set(np.unique(owner)) == {GROUND, THINGS, 0, 1}
+    later, who = picture(scene, CAMERA, 9.0)  # both are gone
+    assert set(np.unique(who)) == {GROUND, THINGS}
+    assert (later >= depth).all()
+    close = look_at(np.array([0.0, 0.0, 1.0]), np.array([3.0, 0.0, 1.0]), width=64, height=48)
+    around = picture(Scene([moving(*ball(np.array([0.0, 0.0, 1.0]), 0.5))]), close, 0.0)
+    assert (around[1] == 0).all()  # a camera inside a ball sees nothing else
