@@ -8,6 +8,7 @@
 
 from gait3dlib.dynamics._biomechzoo import read_biomechzoo
 from gait3dlib.dynamics._dynamics import inverse_dynamics
+from gait3dlib.dynamics._estimators import read_imdy, read_physpt
 from gait3dlib.dynamics._laboratory import read_opensim_walk
 from gait3dlib.dynamics._opensim import Markers, Table, read_storage, read_trc
 from gait3dlib.dynamics._osim import ModelMotion, read_osim
@@ -45,8 +46,10 @@ __all__ = [
     "mechanical_energy",
     "move_tree",
     "read_biomechzoo",
+    "read_imdy",
     "read_opensim_walk",
     "read_osim",
+    "read_physpt",
     "read_storage",
     "read_trc",
 ]

@@ -94,7 +94,7 @@ def _forces(table: Table, time_s: F64) -> F64:
 def joints_of_markers(walk: Markers, static: Markers) -> dict[str, F64]:
     """Joint centres from a marker set in which knees and ankles are marked in a static trial only.
 
-    Thigh and shank clusters carry the centres of knee and ankle from the static to the walking trial (least
+    Shank and foot clusters carry the centres of knee and ankle from the static to the walking trial (least
     squares, Kabsch 1976). Hips by the regression of Harrington et al., J Biomech 40 (2007).
     """
     found: dict[str, F64] = {"neck": (walk["R.Acromium"] + walk["L.Acromium"]) / 2}
@@ -103,14 +103,13 @@ def joints_of_markers(walk: Markers, static: Markers) -> dict[str, F64]:
     hips = _harrington(walk)
     for side, s, _, _ in _SIDES:
         found[f"{side}_hip"] = hips[side]
-        thigh = tuple(f"{s}.Thigh.{part}" for part in ("Upper", "Front", "Rear"))
         shank = tuple(f"{s}.Shank.{part}" for part in ("Upper", "Front", "Rear"))
         knee = _middle(static, f"{s}.Knee.Lat", f"{s}.Knee.Med")
         ankle = _middle(static, f"{s}.Ankle.Lat", f"{s}.Ankle.Med")
-        on_thigh, on_shank = _carry(static, walk, thigh, knee), _carry(static, walk, shank, knee)
-        found[f"{side}_knee"] = (on_thigh + on_shank) / 2
         foot = tuple(f"{s}.{part}" for part in ("Heel", "Midfoot.Sup", "Midfoot.Lat"))
-        found[f"{side}_ankle"] = (_carry(static, walk, shank, ankle) + _carry(static, walk, foot, ankle)) / 2
+        # the skin slides least over the segment below
+        found[f"{side}_knee"] = _carry(static, walk, shank, knee)
+        found[f"{side}_ankle"] = _carry(static, walk, foot, ankle)
         found[f"{side}_foot"] = _carry(static, walk, foot, _ball(static, s))
         found[f"{side}_shoulder"] = walk[f"{s}.Acromium"] - np.array([0.0, 0.0, 0.04])
         found[f"{side}_elbow"] = walk[f"{s}.Elbow"]

@@ -22,6 +22,7 @@ from gait3dlib.dynamics import (
     mechanical_energy,
     move_tree,
 )
+from gait3dlib.dynamics._moving import moving_joints
 from gait3dlib.simulation import sample_walker
 
 G = 9.80665
@@ -276,6 +277,17 @@ def test_over_a_stride_the_ground_bears_the_weight(stroll: F64) -> None:
     assert np.abs(found.force[inner(found), 0]).max() < 1e-6  # Newton's law holds in every frame
     assert found.exact.any()
     assert not found.exact[found.contact.all(axis=1)].any()
+
+
+def test_joint_powers_of_a_walk_are_the_rate_of_change_of_its_energy(stroll: F64) -> None:
+    moving = moving_joints(stroll, 100.0, None, None)
+    motion = moving.motion
+    # nothing outside is stated, so the root's force and moment stand for the ground
+    force, moment = joint_wrenches(PARENTS, moving.mass, moving.inertia, motion)
+    power = joint_powers(PARENTS, motion, force, moment).sum(-1).numpy()[20:-20]
+    energy = mechanical_energy(moving.mass, moving.inertia, motion).numpy()
+    rate = (np.gradient(energy, 0.01))[20:-20]
+    assert np.sqrt(np.mean((power - rate) ** 2)) < 0.01 * np.sqrt(np.mean(rate**2))
 
 
 def test_yaw_turns_outputs_and_nothing_else(stroll: F64) -> None:
