@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'model'")
 
-from opengait_fill import filled_state, key_shapes  # noqa: E402
+from opengait_fill import GOLDEN, filled_state, key_shapes, told  # noqa: E402
 
 from gait3dlib import opengait  # noqa: E402
 from gait3dlib.errors import ConfigError, InputError  # noqa: E402
@@ -18,15 +17,14 @@ from gait3dlib.modalities._point_sets import normalise_points, point_sets  # noq
 from gait3dlib.networks._points import farthest_points, nearest_points, pool_heights  # noqa: E402
 from gait3dlib.networks.lidargaitpp import LidarGaitPP  # noqa: E402
 
-HERE = Path(__file__).parent
 CASE = "lidargaitpp_sustech1k"
-FEW = {"samples": (128, 64, 32), "neighbours": 16}  # what the golden case was computed with
+FEW = told(CASE)["settings"]  # samples and neighbours, which no checkpoint tells
 SMALL = {"samples": (24, 12, 6), "neighbours": 4, "widths": ((4, 8),) * 3 + ((8, 8),), "embedding": 5}
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(HERE / f"{CASE}.npz") as stored, np.load(HERE / "inputs.npz") as inputs:
+    with np.load(GOLDEN / f"{CASE}.npz") as stored, np.load(GOLDEN / "bodies.npz") as inputs:
         return {**stored, "cloud": inputs["cloud"], "points": inputs["cloud_transformed"]}
 
 
@@ -143,9 +141,9 @@ def test_neck_and_logits(checkpoint, golden) -> None:
 def test_names_and_counts(network) -> None:
     theirs = {key: tuple(value.shape) for key, value in opengait.state_dict(network).items()}
     assert theirs == key_shapes(CASE)
-    told = json.loads((HERE / "summary.json").read_text(encoding="utf-8"))[CASE]
-    counted = sum(p.numel() for p in network.parameters())
-    assert (counted, counted - network.head.neck.classes.numel()) == (told["params"], told["no_class"])
+    counted, case = sum(p.numel() for p in network.parameters()), told(CASE)
+    assert counted == case["parameters"]
+    assert counted - network.head.neck.classes.numel() == case["without_classes"]
 
 
 def test_saved_and_loaded_it_is_the_same(network, tmp_path: Path) -> None:

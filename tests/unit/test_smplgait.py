@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'model'")
 
-from opengait_fill import GOLDEN, filled_state, key_shapes  # noqa: E402
+from opengait_fill import GOLDEN, filled_state, key_shapes, told  # noqa: E402
 
 from gait3dlib import opengait  # noqa: E402
 from gait3dlib.errors import ConfigError, InputError  # noqa: E402
@@ -22,8 +20,8 @@ SMALL = {"widths": (4, 6, 8), "hidden": (5, 7), "embedding": 9, "smpl_values": 1
 @pytest.fixture(scope="module")
 def inputs() -> tuple[np.ndarray, np.ndarray]:
     """Silhouettes uint8 [2, 10, 64, 44] and SMPL parameters float64 [2, 10, 85] of the golden runs."""
-    with np.load(GOLDEN / "inputs.npz") as stored:
-        return stored["silhouettes"][..., 10:54], stored["smpl"]
+    with np.load(GOLDEN / "inputs.npz") as images, np.load(GOLDEN / "bodies.npz") as bodies:
+        return images["silhouettes"][..., 10:54], bodies["smpl"]
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +117,7 @@ def test_full_network_against_the_rewrite(network, inputs) -> None:
 
 def test_mean_and_spread_of_opengaits_run(network, inputs) -> None:
     """Shape, mean and standard deviation of OpenGait's own layers, on the same inputs and parameters."""
-    told = json.loads((GOLDEN / f"{CASE}.keys.json").read_text(encoding="utf-8"))
-    told = told["stage_output_shape_mean_std"]
+    stages = told(CASE)["stages"]
     seen: dict[str, torch.Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _m, _x, out, name=name: seen.__setitem__(name, out))
@@ -138,7 +135,7 @@ def test_mean_and_spread_of_opengaits_run(network, inputs) -> None:
     for hook in hooks:
         hook.remove()
     for name, out in seen.items():
-        shape, mean, std = told[name]
+        shape, mean, std = stages[name]
         assert out.numel() == np.prod(shape), name
         assert float(out.double().mean()) == pytest.approx(mean, abs=2e-7), name
         assert float(out.double().std()) == pytest.approx(std, rel=2e-6), name
@@ -148,9 +145,9 @@ def test_mean_and_spread_of_opengaits_run(network, inputs) -> None:
 def test_names_and_counts(network) -> None:
     theirs = {key: tuple(value.shape) for key, value in opengait.state_dict(network).items()}
     assert theirs == key_shapes(CASE)
-    told = json.loads((GOLDEN / "summary.json").read_text(encoding="utf-8"))[CASE]
-    counted = sum(p.numel() for p in network.parameters())
-    assert (counted, counted - network.head.neck.classes.numel()) == (told["params"], told["no_class"])
+    counted, case = sum(p.numel() for p in network.parameters()), told(CASE)
+    assert counted == case["parameters"]
+    assert counted - network.head.neck.classes.numel() == case["without_classes"]
 
 
 # ---- batches and input ------------------------------------------------------------------------------
