@@ -36,6 +36,7 @@ STANCE = 0.605  # of a cycle at REFERENCE_FROUDE, shorter at speed; biomechZoo's
 REFERENCE_FROUDE = 0.46
 LATE_SWING = 0.87  # of a side's cycle: from here on only the ground stops the foot
 HEEL_RISE = 1.08  # our ball of the foot lies nearer to the ankle than the markers' one
+STRAIGHT = 0.998  # of thigh and shank: the longest leg; a knee bent by 7 degrees moves without a snap
 FLAT = (0.14, 0.32)  # of a side's cycle: the sole is flat
 
 
@@ -160,6 +161,16 @@ class _PriorLegs(_Legs):
             free = np.logaddexp(0.0, (CLEARANCE_M * (1.0 - bearing) * middle - low) / 0.004) * 0.004
             out[:, foot, 2] = joints[:, 7 + foot, 2] + bearing * -low + (1.0 - bearing) * free
         return out
+
+    def _overreach(self, joints: Array, targets: Array) -> Array:
+        """How far ``[T]`` the pelvis must sink for both legs to reach, with knees not quite straight."""
+        excess = np.zeros(SAMPLES)
+        for foot in (0, 1):
+            longest = STRAIGHT * float(np.linalg.norm(self.offsets[[4 + foot, 7 + foot]], axis=1).sum())
+            away = targets[:, foot] - joints[:, 1 + foot]
+            reach = np.sqrt(np.maximum(longest**2 - away[:, 0] ** 2 - away[:, 1] ** 2, 1e-6))
+            excess = np.maximum(excess, -away[:, 2] - reach)
+        return np.asarray(1.15 * _smooth(excess))
 
 
 def _heel_rise(foot: Array, own: Array) -> Array:
