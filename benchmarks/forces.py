@@ -10,6 +10,8 @@ of the median error from resampling people.
 With plates, nothing is learned. Without: "newton" uses this motion alone; "walking" also the usual reaction
 of the OTHER people (each person left out in turn; for the adult: what ships, learned from the children);
 "null" is the mean curve of the other people over stance and does not look at the motion at all.
+The few constants of both (thresholds of contact, how far Newton's law is trusted) were chosen in view of
+these people; the curves never were.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from gait3dlib._resources import asset
 from gait3dlib.dynamics._contact import ANKLES, BALLS
-from gait3dlib.dynamics._filter import REFERENCE_HEIGHT_M, low_pass
+from gait3dlib.dynamics._filter import REFERENCE_HEIGHT_M, low_pass, shortest
 from gait3dlib.dynamics._tree import STANDARD_GRAVITY
 from gait3dlib.errors import InputError
 
@@ -28,7 +28,7 @@ PHASES = 51
 LOADED = 0.1  # body weights from which a centre of pressure is taken for known
 RIDGE = 0.01
 # Of what Newton's law asks beyond the usual vertical force, the part that motion tells reliably.
-TRUST, TRUST_HZ, MEAN_HZ = 0.7, 3.0, 0.5
+TRUST, TRUST_HZ, MEAN_HZ = 0.7, 6.0, 0.5
 # Walking: speeds over sqrt(g h), stances over sqrt(h / g)
 SLOWEST, FASTEST = 0.08, 0.55
 SHORTEST_STANCE, LONGEST_STANCE = 0.9, 4.0
@@ -251,6 +251,8 @@ def adapt_reaction(
     stretch = math.sqrt(REFERENCE_HEIGHT_M / motion.height_m)
 
     def slow(signal: F64, hertz: float) -> F64:
+        if frames < shortest(hertz, motion.fps):
+            return np.full(frames, signal.mean())
         return low_pass(torch.from_numpy(signal), motion.fps, hertz)[0].numpy()
 
     asked = total[:, 2] - slow(upward.sum(axis=1), TRUST_HZ * stretch)
