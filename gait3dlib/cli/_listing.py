@@ -18,7 +18,6 @@ NEEDS = {
     "simulated": "embreex",
     "velodyne": "velodyne_decoder",
     "ouster": "ouster.sdk.core",
-    "bags": "rosbags.highlevel",
 }
 CALLS = {
     "video": "video:walk.mp4, video:FOLDER, video:0",
@@ -27,8 +26,7 @@ CALLS = {
     "velodyne": "velodyne:2368, velodyne:FILE.pcap",
     "ouster": "ouster:7502,host=NAME, ouster:FILE.pcap",
     "livox": "livox:56301, livox:FILE.pcap",
-    "clouds": "clouds:FOLDER",
-    "bags": "bags:FILE.bag, bags:FILE.mcap",
+    "point_files": "point_files:FOLDER, point_files:FILE.bag",
 }
 
 

@@ -198,10 +198,7 @@ class PacketSensor(ABC):
                 self._take(packet)
                 if not self.live or time.monotonic() < until_s:
                     continue
-            if self.live and not self._ready:
-                raise SensorError(self._silence(timeout_s))
-            if not self.live:
-                self._end()
+            self._end(timeout_s)
         return self._ready.popleft()
 
     def _take(self, packet: Datagram) -> None:
@@ -235,13 +232,15 @@ class PacketSensor(ABC):
         data = {"points": scan.points, "point_time": scan.time}
         self._ready.append(Frame(data, self._last_ns, scan.device_t_ns))
 
-    def _end(self) -> None:
-        """The capture is read to its end."""
+    def _end(self, timeout_s: float) -> None:
+        """The capture is read to its end, or the sensor is silent: what is held is all there is."""
         for due in self._order.flush():
             self._decode(due)
         self._count()
         self._give(self._decoder.finish())
         if not self._ready:
+            if self.live:
+                raise SensorError(self._silence(timeout_s))
             if self._last_ns < 0:
                 raise InputError(f"{self.path} holds no scan of {self.maker} sensors: {self._found()}")
             raise EndOfStream

@@ -15,6 +15,7 @@ from gait3dlib.errors import SensorError
 from gait3dlib.sensors._capture import Datagram
 
 BUFFER_BYTES = 16 * 2**20  # a second of the fastest sensor, where the system allows as much
+SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40  # linux/socket.h: how many datagrams the kernel dropped on this socket
 
 
@@ -32,6 +33,8 @@ class Ear:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            with contextlib.suppress(OSError):  # root may have more than the system's limit
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
             self._socket.bind(("", port))

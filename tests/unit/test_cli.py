@@ -23,7 +23,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import gait3dlib
-from gait3dlib.cli import VERBS, _answers, _output, app, capture
+from gait3dlib.cli import VERBS, _answers, _listing, _output, app
 from gait3dlib.gallery import Gallery
 from gait3dlib.simulation import observe, sample_walker
 
