@@ -10,6 +10,8 @@ from gait3dlib.networks.gaitbase import GaitBase, LidarGait
 from gait3dlib.networks.gaitgl import GaitGL
 from gait3dlib.networks.gaitpart import GaitPart
 from gait3dlib.networks.gaitset import GaitSet
+from gait3dlib.networks.lidargaitpp import LidarGaitPP
+from gait3dlib.networks.smplgait import SMPLGait
 
 __all__ = [
     "DeepGaitV2",
@@ -19,6 +21,8 @@ __all__ = [
     "GaitSet",
     "ImageNetwork",
     "LidarGait",
+    "LidarGaitPP",
+    "SMPLGait",
     "SkeletonGait",
     "SkeletonGaitPP",
     "TrainOutputs",
