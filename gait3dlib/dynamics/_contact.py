@@ -25,6 +25,8 @@ ANKLE_RISE, BALL_RISE = 0.08, 0.05
 HEEL_UP = 0.8  # of the height that the ankle has over the ball of a flat foot
 SHORTEST = 0.2
 BELT_SPEED = 0.06  # a floor that moves faster is a treadmill
+# the passing of the weight begins and ends so much of a double support before and after it
+EARLY, LATE = 0.15, 0.10
 SOLE = 0.014  # the ball of the foot lies so far above the floor
 
 
@@ -117,7 +119,3 @@ def support_weights(on: NDArray[np.bool_]) -> tuple[F64, NDArray[np.bool_]]:
         share[window, trailing] = 1 - share[window, leading]
         open_[window] = True
     return share, open_
-
-
-# The passing of the weight begins and ends so much of a double support before and after it.
-EARLY, LATE = 0.15, 0.10
