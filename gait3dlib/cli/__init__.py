@@ -19,7 +19,14 @@ from gait3dlib.cli._output import ends_well
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "People": (people.recognize, people.enroll, people.verify, people.calibrate, people.forget),
     "Recording": (capture.sensors, capture.record, capture.recover, mount.mount),
-    "Data and models": (models.simulate, folders.convert, derive.derive, models.train, models.evaluate, models.card),
+    "Data and models": (
+        models.simulate,
+        folders.convert,
+        derive.derive,
+        models.train,
+        models.evaluate,
+        models.card,
+    ),
     "This installation": (house.demo, house.doctor),
 }
 

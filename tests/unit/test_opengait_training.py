@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the extra 'model'")
 from gait3dlib.config import build  # noqa: E402
 from gait3dlib.data import _warps  # noqa: E402
 from gait3dlib.data.augment import Augment  # noqa: E402
+from gait3dlib.data.augment_points import PointAugment  # noqa: E402
 from gait3dlib.data.sampler import FrameSampler, all_frames  # noqa: E402
 from gait3dlib.errors import ConfigError, InputError  # noqa: E402
 
@@ -181,3 +182,24 @@ def test_what_is_never_done_draws_nothing() -> None:
     for shape in ((b,), (b,), (b, 5), (b,), (b,), (b, 4), (b,)):
         torch.rand(shape, generator=old)
     assert torch.equal(torch.rand(3, generator=told), torch.rand(3, generator=old))
+
+
+# ---- points ---------------------------------------------------------------------------------------
+
+
+def test_points_are_mirrored_and_scaled_once_a_sequence() -> None:
+    points = torch.rand(400, 2, 5, 4, generator=generator()) + 0.1
+    got = PointAugment()(points, generator(5))
+    assert torch.equal(got[..., 3], points[..., 3]), "the height in metres stays"
+    factor = got[..., :3] / points[..., :3]
+    torch.testing.assert_close(factor, factor[:, :1, :1].expand_as(factor))
+    x, y, z = factor[:, 0, 0].unbind(dim=1)
+    torch.testing.assert_close(x, z)
+    torch.testing.assert_close(x, y.abs())
+    assert 0.8 <= float(x.min()) < 0.82
+    assert 1.23 < float(x.max()) <= 1.2501
+    assert float((y < 0).float().mean()) == pytest.approx(0.15, abs=0.06)
+    same = PointAugment(flip=0.0, smallest=1.0, largest=1.0)(points, generator())
+    assert torch.equal(same, points)
+    with pytest.raises(ConfigError, match="at most largest"):
+        build(PointAugment, {"smallest": 2.0})
