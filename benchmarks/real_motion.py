@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,6 +155,7 @@ def tables(walks: Walks, weights: Sequence[str], seed: int) -> dict[str, list[di
         rows.append(row("joint-angle Fourier without mean posture", baseline(own, seed, posture=False)))
         for name in weights:
             for least in (0.0, 30.0):
+                print(f"{group}: {name}, at least {least:g} degrees apart", file=sys.stderr)
                 reports = network({p: rendered[p] for p in people}, name, least, seed)
                 how = "any view" if least == 0 else "other view"
                 rows += [row(f"{name}: {which}, {how}", report) for which, report in reports.items()]
