@@ -164,7 +164,7 @@ class Simulated:
         near = (DISTANCE_M - NEAREST_M) / max(abs(toward), 1e-6)
         start = -half if toward >= 0 else max(-half, -near)
         stop = half if toward <= 0 else min(half, near)
-        seconds = (stop - start) / (walker.style.speed_m_s * self.speed)
+        seconds = (stop - start) / (walker.speed_m_s * self.speed)
         motion = walker.walk(seed=self.seed * 1000 + turn, speed=self.speed, fps=self.fps, seconds=seconds)
         shift = np.array([start - motion.translation[0, 0], 0.0, 0.0])
         motion = dataclasses.replace(motion, translation=motion.translation + shift)

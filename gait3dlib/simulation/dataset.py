@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gait3dlib.errors import InputError
 from gait3dlib.recording import Truth, save
 from gait3dlib.simulation import observation, observing
 from gait3dlib.simulation.conditions import Condition, check_cells, draw
-from gait3dlib.simulation.walker import Walker, frame_count, sample_walker
+from gait3dlib.simulation.walker import MotionSource, Walker, frame_count, sample_walker, subject_name
 from gait3dlib.simulation.world import (
     STREAMS,
     WORLD_VERSION,
@@ -52,6 +53,7 @@ def simulate(
     streams: Sequence[str] = ("silhouette", "keypoints"),
     size: int = 96,
     cells: Sequence[str] = (),
+    motion: MotionSource = "style",
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -74,6 +76,7 @@ def simulate(
         size: pixels of the square crop.
         cells: covariates of :data:`~gait3dlib.simulation.conditions.CELLS`: each gets ``sessions`` walks from
             each view, and a scene with a depth camera and a LiDAR. Asked for points or joints, "normal".
+        motion: "style" = set by hand; "prior" = learnt from real walks, in a scene too.
         jobs: processes; None = one a core.
         progress: called with (done, all) walkers after each.
 
@@ -86,7 +89,7 @@ def simulate(
     """
     if walkers < 1 or sessions < 1 or first < 0 or seed < 0:
         raise InputError("a data set needs at least one walker and one session; first and seed count from 0")
-    if not cells and {"points", "joints"} & set(streams):
+    if not cells and (motion != "style" or {"points", "joints"} & set(streams)):
         cells = ("normal",)
     if cells:
         observing.check_streams(streams, size)
@@ -108,22 +111,24 @@ def simulate(
             "streams": [name for name in observation.STREAMS if name in streams],
             "cells": list(check_cells(tuple(cells))),
         }
+    if motion != "style":
+        parameters["motion"] = motion
     out = Path(out)
-    _claim(out, parameters)
-    paths = [out / f"s{seed}-{index:05d}.h5" for index in range(first, first + walkers)]
+    claim(out, parameters)
+    paths = [out / f"{subject_name(seed, index, motion)}.h5" for index in range(first, first + walkers)]
     todo = [first + i for i, path in enumerate(paths) if not path.exists()]
     done = walkers - len(todo)
     if progress is not None:
         progress(done, walkers)
     jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
-    for _ in _run(out, parameters, todo, jobs):
+    for _ in on_all_cores(partial(_make, out, parameters), todo, jobs):
         done += 1
         if progress is not None:
             progress(done, walkers)
     return paths
 
 
-def _claim(out: Path, parameters: dict[str, Any]) -> None:
+def claim(out: Path, parameters: dict[str, Any]) -> None:
     """Write the manifest, or check that the one that is there asks for the same."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / MANIFEST
@@ -132,7 +137,7 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
             held = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} cannot be read ({error}); choose another folder") from error
-        names = {**parameters, "cells": None}  # a data set without cells says nothing of them
+        names = {**parameters, "cells": None, "motion": None}  # what is not there is said by its absence
         differs = [k for k in names if not isinstance(held, dict) or held.get(k) != parameters.get(k)]
         if differs:
             raise InputError(
@@ -144,10 +149,11 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) -> Iterator[int]:
+def on_all_cores(make: Callable[[int], None], todo: Sequence[int], jobs: int) -> Iterator[int]:
+    """Call ``make`` for each index, in ``jobs`` processes; yields each index when it is done."""
     if jobs == 1:
         for index in todo:
-            _make(out, parameters, index)
+            make(index)
             yield index
         return
     # spawned, because embree and BLAS keep threads that a fork would lose
@@ -155,7 +161,7 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
             with starting_workers():
-                waiting = {pool.submit(_make, out, parameters, index): index for index in todo}
+                waiting = {pool.submit(make, index): index for index in todo}
             for future in as_completed(waiting):
                 future.result()
                 yield waiting[future]
@@ -166,7 +172,7 @@ def _run(out: Path, parameters: dict[str, Any], todo: Sequence[int], jobs: int) 
 
 def _make(out: Path, parameters: dict[str, Any], index: int) -> None:
     """One walker's recording."""
-    walker = sample_walker(parameters["seed"], index)
+    walker = sample_walker(parameters["seed"], index, parameters.get("motion", "style"))
     pairs = _in_cells(walker, parameters) if "cells" in parameters else _in_views(walker, parameters)
     save(out / f"{walker.subject}.h5", *(s for s, _ in pairs), truths=[t for _, t in pairs])
 

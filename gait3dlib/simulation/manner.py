@@ -13,6 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gait3dlib.simulation.prior import GaitPrior
 from gait3dlib.simulation.style import TIMING_WITHIN, norm_speed_m_s, norm_walk_ratio
@@ -66,6 +67,11 @@ class Manner:
         timing = np.exp(TIMING_WITHIN / np.sqrt(2.0) * rng.standard_normal(2))
         moved["cadence"], moved["stride"] = self.cadence * timing[0], self.stride * timing[1]
         return _bounded(dataclasses.replace(self, person=tuple(person.tolist()), **moved))
+
+    def vector(self) -> NDArray[np.float64]:
+        """All numbers: the person's, then cadence, stride and the knobs in the order of ``KNOBS``."""
+        knobs = [getattr(self, name) for name in ("cadence", "stride", *KNOBS)]
+        return np.array([*self.person, *knobs], dtype=np.float64)
 
     def walk_ratio(self, norm: float) -> float:
         """Step length over cadence, given its norm."""

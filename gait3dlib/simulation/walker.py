@@ -1,8 +1,8 @@
 """People who do not exist: a body, labels and a manner of walking, drawn from published norms.
 
 Heights: NCD-RisC (eLife 5, 2016) for adults, CDC growth charts (2000) for children. Body-mass index: NHANES
-2015-2018 medians for adults (log-normal spread), CDC charts for children. Movement: see
-:mod:`gait3dlib.simulation.style`.
+2015-2018 medians for adults (log-normal spread), CDC charts for children. Movement is set by hand
+(:mod:`gait3dlib.simulation.style`) or drawn from a prior of real gait (:mod:`gait3dlib.simulation.manner`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.body import Body, BodyShape, ShapedBody
-from gait3dlib.errors import InputError
+from gait3dlib.errors import InputError, did_you_mean
+from gait3dlib.simulation.cycles import prior_cycle
+from gait3dlib.simulation.manner import Manner, comfortable, sample_manner
 from gait3dlib.simulation.motion import Cycle, walking_cycle
 from gait3dlib.simulation.posture import about
 from gait3dlib.simulation.style import GaitStyle, norm_walk_ratio, sample_style
 from gait3dlib.types import Gender, Labels
+
+MotionSource = Literal["style", "prior"]
+MOTIONS: tuple[str, ...] = get_args(MotionSource)
+"""Where the movement of a population comes from: set by hand, or learnt from real walks."""
 
 MIN_AGE, MAX_AGE = 6.0, 85.0
 CHILD_SHARE = 0.1
@@ -63,7 +69,7 @@ class Motion:
     rotations: NDArray[np.float64]
     translation: NDArray[np.float64]
     cycle: Cycle
-    style: GaitStyle
+    style: GaitStyle | Manner
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,18 @@ class Walker:
     subject: str
     labels: Labels
     shape: BodyShape
-    style: GaitStyle
+    style: GaitStyle | Manner
 
     def body(self, detail: Literal["full", "low"] = "low") -> ShapedBody:
         """The person's body; solved once and kept."""
         return _shaped(self.shape, detail)
+
+    @property
+    def speed_m_s(self) -> float:
+        """Comfortable speed."""
+        if isinstance(self.style, Manner):
+            return comfortable(self.style, self.shape.age_years, self.shape.gender, self.shape.height_m)[1]
+        return self.style.speed_m_s
 
     def rng(self, *seeds: int) -> np.random.Generator:
         """Random numbers of this person: other persons get other ones from the same seeds."""
@@ -100,12 +113,7 @@ class Walker:
         frames = frame_count(fps, seconds)
         rng = self.rng(1, seed)
         style = self.style.vary(rng)
-        cycle = walking_cycle(
-            self.body(),
-            style,
-            walk_ratio=style.walk_ratio * self._walk_ratio(),
-            speed_m_s=style.speed_m_s * speed,
-        )
+        cycle = self._cycle(style, speed)
         t_s = np.arange(frames) / fps
         unsteady = _drift(rng, t_s, STRIDE_TIME_CV * 0.25)
         phase = rng.random() + t_s / cycle.stride_s + unsteady
@@ -114,8 +122,15 @@ class Walker:
         translation[:, 0] -= np.interp(seconds / 2, t_s, translation[:, 0])
         return Motion(t_s, phase, rotations, translation, cycle, style)
 
-    def _walk_ratio(self) -> float:
-        return norm_walk_ratio(self.shape.age_years, self.shape.gender, self.shape.height_m)
+    def _cycle(self, style: GaitStyle | Manner, speed: float) -> Cycle:
+        shape = self.shape
+        if isinstance(style, Manner):
+            ratio, speed_m_s = comfortable(style, shape.age_years, shape.gender, shape.height_m)
+            return prior_cycle(self.body(), style, walk_ratio=ratio, speed_m_s=speed_m_s * speed)
+        norm = norm_walk_ratio(shape.age_years, shape.gender, shape.height_m)
+        return walking_cycle(
+            self.body(), style, walk_ratio=style.walk_ratio * norm, speed_m_s=style.speed_m_s * speed
+        )
 
 
 def frame_count(fps: float, seconds: float) -> int:
@@ -130,12 +145,18 @@ def frame_count(fps: float, seconds: float) -> int:
     return frames
 
 
-def sample_walker(seed: int, index: int) -> Walker:
+def sample_walker(seed: int, index: int, motion: MotionSource = "style") -> Walker:
     """The ``index``-th person of the population ``seed``; the same numbers give the same person.
 
     Where the body cannot have the drawn body-mass index, that is drawn towards 21 until it can, so the
-    labels are always true of the body.
+    labels are always true of the body. Populations of both motions have the same bodies; with "prior" who
+    somebody is in movement comes from real walks (:func:`gait3dlib.simulation.manner.sample_manner`).
+
+    Raises:
+        InputError: no such motion.
     """
+    if motion not in MOTIONS:
+        raise InputError(f"no motion {motion!r}{did_you_mean(motion, MOTIONS)}")
     rng = np.random.default_rng([seed, index])
     gender: Gender = "female" if rng.random() < 0.5 else "male"
     age = rng.uniform(MIN_AGE, 18.0) if rng.random() < CHILD_SHARE else rng.uniform(18.0, MAX_AGE)
@@ -146,8 +167,15 @@ def sample_walker(seed: int, index: int) -> Walker:
     proportions = float(np.clip(rng.normal(0.5, 0.22), 0.0, 1.0))
     shape = _reachable(BodyShape(age, gender, height, bmi * height**2, muscle, proportions))
     bmi = shape.mass_kg / height**2
-    style = sample_style(rng, age_years=age, gender=gender, height_m=height, bmi=bmi)
-    return Walker(f"s{seed}-{index:05d}", Labels(age, gender, height, shape.mass_kg), shape, style)
+    draw = sample_manner if motion == "prior" else sample_style
+    style = draw(rng, age_years=age, gender=gender, height_m=height, bmi=bmi)
+    labels = Labels(age, gender, height, shape.mass_kg)
+    return Walker(subject_name(seed, index, motion), labels, shape, style)
+
+
+def subject_name(seed: int, index: int, motion: MotionSource = "style") -> str:
+    """The pseudonym of the ``index``-th person of a population."""
+    return f"{'p' if motion == 'prior' else 's'}{seed}-{index:05d}"
 
 
 def _draw_height(rng: np.random.Generator, age: float, gender: Gender) -> float:
