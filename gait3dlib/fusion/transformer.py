@@ -140,10 +140,15 @@ class Fusion(nn.Module):
         self.identity = nn.Parameter(0.02 * torch.randn(parts, dim))
         self.task = nn.Parameter(0.02 * torch.randn(len(self.tasks), dim))
         self.read = Block(dim, heads, dropout)
-        self.part = nn.Parameter(torch.randn(parts, dim, part_dim) * dim**-0.5)
-        # identity starts as what the encoders say near each part's height; the transformer adds to it
+        # identity starts as what the encoders say near each part's height, turned so that no angle changes;
+        # what the transformer adds to it starts at nothing
+        self.part = nn.Parameter(torch.empty(parts, dim, part_dim))
+        for turn in self.part:
+            nn.init.orthogonal_(turn)
         self.focus = nn.Parameter(torch.tensor(2.0 * parts))
-        self.gate = nn.Parameter(torch.tensor(0.1))
+        self.gate = nn.Parameter(torch.zeros(()))
+        # how much each modality has to say about identity beside the others, as a logarithm
+        self.trust = nn.ParameterDict({m: nn.Parameter(torch.zeros(())) for m in names})
         # identity queries start spread over the body: part 0 at the head, the last at the feet
         self.register_buffer("query_height", 1 - (torch.arange(parts) + 0.5) / parts, persistent=False)
 
@@ -170,7 +175,8 @@ class Fusion(nn.Module):
             x, _ = block(x, x, mask)
         height: torch.Tensor = self.query_height  # type: ignore[assignment]
         queries = torch.cat([self.identity + self._where(self.height, height), self.task])
-        near = self._near(torch.cat([tokens[name].height for name in names]))
+        trust = [self.trust[name].expand(len(tokens[name].height)) for name in names]
+        near = self._near(torch.cat([tokens[name].height for name in names]), torch.cat(trust))
         answers, weights = self.read(queries.expand(len(x), -1, -1), x, mask, near)
         pooled = weights[:, : self.parts] @ said.to(weights.dtype)
         mixed = pooled + self.gate * answers[:, : self.parts]
@@ -179,14 +185,15 @@ class Fusion(nn.Module):
         tasks = {task: answers[:, self.parts + i] for i, task in enumerate(self.tasks)}
         return parts, tasks, {n: share.sum(dim=1) for n, share in zip(names, shares, strict=True)}
 
-    def _near(self, height: torch.Tensor) -> torch.Tensor:
-        """Bias ``[queries, n]`` of attention: identity parts look at their own height first.
+    def _near(self, height: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
+        """Bias ``[queries, n]`` of attention: identity parts look at their own height and at whom they trust.
 
-        Minus the squared distance in height times ``focus``; nothing for tokens of no height, nor for tasks.
+        Minus the squared distance in height times ``focus`` (nothing for tokens of no height), plus the trust
+        in the token's modality; nothing for tasks.
         """
         query: torch.Tensor = self.query_height  # type: ignore[assignment]
         distance = (query[:, None] - height[None, :]).nan_to_num()
-        near = -(self.focus * distance).square()
+        near = trust - (self.focus * distance).square()
         return torch.cat([near, near.new_zeros(len(self.task), len(height))])
 
     @staticmethod

@@ -86,12 +86,17 @@ class Loop:
         loss_of: Callable[[nn.Module, int], dict[str, torch.Tensor]],
         validate: Callable[[nn.Module], dict[str, float]],
         *,
+        pace: Callable[[str], float] = lambda name: 1.0,
         resume: bool = False,
     ) -> nn.Module:
-        """Train ``module``; ``loss_of(module, step)`` gives named losses that are summed."""
+        """Train ``module``; ``loss_of(module, step)`` gives named losses that are summed.
+
+        ``pace`` says by which factor a parameter's learning rate differs from the schedule's, by its name.
+        """
         schedule = self.schedule
         torch.manual_seed(self.seed)
-        optimiser = torch.optim.AdamW(module.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        groups = _paced(module, pace, schedule.lr)
+        optimiser = torch.optim.AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         start = self._restore(module, optimiser, rate) if resume else 0
         self._forget_after(start)
@@ -188,6 +193,14 @@ class Loop:
             group["lr"] = base * self._rate(rate.last_epoch)
         self.report(f"resumed at step {state['step']}")
         return int(state["step"])
+
+
+def _paced(module: nn.Module, pace: Callable[[str], float], lr: float) -> list[dict[str, Any]]:
+    """Parameters grouped by their learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        groups.setdefault(pace(name), []).append(parameter)
+    return [{"params": held, "lr": lr * factor} for factor, held in groups.items()]
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -81,6 +81,28 @@ def test_the_fusion_gives_parts_tasks_and_shares() -> None:
     assert (shares["a"] > 0).all()
 
 
+def test_identity_starts_as_what_the_encoders_say() -> None:
+    model, held = fusion(parts=2, part_dim=D), tokens(0, n=2, height=torch.tensor([0.75, 0.25]))
+    model.focus.data.fill_(1e3)  # each part looks at the token of its own height, and at no other
+    parts, _, _ = model({"a": held})
+    said = torch.nn.functional.normalize(held.values, dim=2)
+    wanted = torch.einsum("apd,bpd->abp", said, said)
+    torch.testing.assert_close(torch.einsum("apd,bpd->abp", parts, parts), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_trust_moves_identity_towards_a_modality_and_nothing_else() -> None:
+    model = fusion(tasks=["age"])
+    parts, tasks, shares = model({"a": tokens(0), "b": tokens(1)})
+    alone = model({"a": tokens(0)})[0]
+    model.trust["a"].data.fill_(2.0)
+    more_parts, more_tasks, more_shares = model({"a": tokens(0), "b": tokens(1)})
+    assert (more_shares["a"] > shares["a"] + 0.1).all()
+    torch.testing.assert_close(more_tasks["age"], tasks["age"])
+    closer = torch.nn.functional.cosine_similarity(more_parts, alone, dim=2)
+    assert (closer > torch.nn.functional.cosine_similarity(parts, alone, dim=2)).all()
+    torch.testing.assert_close(model({"a": tokens(0)})[0], alone, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("depth", [0, 2])
 def test_where_and_when_a_token_was_matters_and_its_place_in_the_list_does_not(depth: int) -> None:
     model, held = fusion(depth=depth), tokens()

@@ -242,6 +242,22 @@ def test_the_rate_warms_up_and_falls_to_a_hundredth(tmp_path: Path) -> None:
     assert loop(tmp_path, steps=1)._rate(0) == 1.0
 
 
+def test_a_parameter_may_learn_at_its_own_pace(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    made = loop(tmp_path, steps=2)
+    made.run(network, loss_of, lambda network: {}, pace=lambda name: 0.0 if name == "0.weight" else 1.0)
+    still = [name for name, p in network.named_parameters() if torch.equal(p, before[name])]
+    assert still == ["0.weight"]
+    # and it goes on as it was
+    again = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    loop(tmp_path, steps=2).run(
+        again, loss_of, lambda network: {}, pace=lambda name: 0.0 if name == "0.weight" else 1.0, resume=True
+    )
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), network.parameters(), strict=True))
+
+
 def test_a_run_keeps_what_it_did(tmp_path: Path) -> None:
     said: list[str] = []
     made = loop(tmp_path / "deep" / "run", said.append)
