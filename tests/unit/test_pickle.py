@@ -232,7 +232,7 @@ def test_shared_and_endless_lists_are_only_references() -> None:
 
 
 def test_steps_and_bytes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gait3dlib._pickle.MAX_STEPS", 50)
+    monkeypatch.setattr("gait3dlib._pickle._machine.MAX_STEPS", 50)
     with pytest.raises(InputError, match="more than 50 steps"):
         loads(pickle.dumps(list(range(300))))
     monkeypatch.setattr("gait3dlib._pickle.MAX_BYTES", 10)
