@@ -45,15 +45,15 @@ def _beside(joints: Stream, *others: tuple[GaitSequence, str]) -> Walks:
 
 CASES: dict[str, Case] = {
     "joints": lambda j, v: ([GaitSequence({"joints": j})], None),
-    "joints + silhouettes, 1 view": lambda j, v: (_beside(j, (v[0], "silhouette")), None),
-    "joints + silhouettes, 2 views": lambda j, v: (
+    "joints + silhouettes of 1 view": lambda j, v: (_beside(j, (v[0], "silhouette")), None),
+    "joints + silhouettes of 2 views": lambda j, v: (
         _beside(j, (v[0], "silhouette"), (v[1], "silhouette")),
         None,
     ),
-    "joints + depth, 1 view": lambda j, v: (_beside(j, (v[1], "depth")), None),
-    "keypoints, 2 views": lambda j, v: (v, ["keypoints"]),
-    "keypoints + silhouettes, 2 views": lambda j, v: (v, ["keypoints", "silhouette"]),
-    "keypoints + silhouettes, 1 view": lambda j, v: (v[1:], ["keypoints", "silhouette"]),
+    "joints + depth of 1 view": lambda j, v: (_beside(j, (v[1], "depth")), None),
+    "keypoints of 2 views": lambda j, v: (v, ["keypoints"]),
+    "keypoints + silhouettes of 2 views": lambda j, v: (v, ["keypoints", "silhouette"]),
+    "keypoints + silhouettes of 1 view": lambda j, v: (v[1:], ["keypoints", "silhouette"]),
     "one depth camera: depth + keypoints": lambda j, v: (v[1:], ["depth", "keypoints"]),
     "one depth camera: depth alone": lambda j, v: (v[1:], ["depth"]),
 }

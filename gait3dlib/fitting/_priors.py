@@ -29,10 +29,11 @@ _OVER_SPREAD = 0.05  # radians by which they bend the wrong way
 _TURN_RATE, _LIMB_TURN_RATE, _WAY_RATE = 12.0, 45.0, 4.0
 _FAST = ("hip", "knee", "ankle", "foot", "shoulder", "elbow")
 
-# mean and spread of the ten shape numbers: the first six over people, the last from limb length studies
+# mean and spread of the ten shape numbers: the first six over people (their middle is an adult of BMI 24, the
+# world's mean is 24.5: NCD-RisC, Lancet 387, 2016), the last from limb length studies
 # (de Leva, J Biomech 29, 1996: segment lengths relative to stature vary by 3 to 5 %)
-SHAPE_MEAN = np.array([0.75, 0.5, 0.4, 0.6, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0])
-SHAPE_SPREAD = np.array([0.25, 0.4, 0.2, 0.35, 0.3, 0.3, 0.03, 0.03, 0.03, 0.03])
+SHAPE_MEAN = np.array([0.75, 0.5, 0.36, 0.8, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0])
+SHAPE_SPREAD = np.array([0.25, 0.4, 0.18, 0.3, 0.3, 0.3, 0.03, 0.03, 0.03, 0.03])
 SHAPE_LOW = np.array([0.16, 0.0, 0.0, 0.0, 0.0, 0.0, *[-0.25] * 4])
 SHAPE_HIGH = np.array([1.0, 1.0, 1.0, 1.1, 1.0, 1.0, *[0.25] * 4])
 _EDGE = 0.01  # how softly the range of a shape number ends
