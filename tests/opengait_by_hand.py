@@ -1,7 +1,7 @@
 """OpenGait's architectures written out a second time: one walk, NumPy, float64, loops, its own names.
 
 Nothing here is shared with the library. A walk is ``[c, t, h, w]`` in 0..1. Every function takes a state
-under OpenGait's names and returns the embedding ``[c, parts]``, the feature after the neck and the logits; the
+under OpenGait's names. It returns the embedding ``[c, parts]``, the feature after the neck and logits; the
 last two are None where there is no neck.
 """
 

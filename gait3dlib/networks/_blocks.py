@@ -18,11 +18,16 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        # oneDNN's gradient of a 1x1 kernel with a stride writes past its memory where there are few channels
+        # (torch 2.13, channels last), so the pixels in between are left out beforehand
+        self.step = stride if kernel == 1 else 1
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride // self.step, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """``[n, inputs, h, w]`` -> ``[n, outputs, h / stride, w / stride]``."""
+        if self.step > 1:
+            x = x[:, :, :: self.step, :: self.step]
         return normed(self.norm, self.conv(x), keep)
 
 

@@ -102,8 +102,8 @@ class ImageNetwork(nn.Module, ABC):
 
     ``network(x, lengths)``: x floating point ``[n, s, channels, h, w]`` in 0..1, lengths the frames of each
     walk (all ``s`` by default); what lies past a length is never read, and every walk comes out as if it
-    were alone. Returns ``[n, c, parts]``: the embedding before the neck, or, with ``neck=True``, the
-    normalised feature after it. :meth:`train_outputs` gives what the losses need.
+    were alone, in eval mode to the last bit. Returns ``[n, c, parts]``: the embedding before the neck, or,
+    with ``neck=True``, the normalised feature after it. :meth:`train_outputs` gives what the losses need.
     """
 
     sizes: ClassVar[tuple[Size, ...]] = SILHOUETTES
@@ -124,13 +124,19 @@ class ImageNetwork(nn.Module, ABC):
         Raises:
             InputError: the input has the wrong type, shape, size or range, or a walk has no frame.
         """
-        pooled = self.strips(*self.checked(x, lengths))
-        out: torch.Tensor = self.head(pooled, neck=self.neck)
-        return out
+        x, held = self.checked(x, lengths)
+        if self.training:  # one batch, whose statistics the norms need
+            return self._answer(x, held)
+        # walk by walk: libraries of kernels round differently for batches of different size
+        return torch.cat([self._answer(walk[None], [n]) for walk, n in zip(x, held, strict=True)])
 
     def train_outputs(self, x: torch.Tensor, lengths: Lengths = None) -> TrainOutputs:
         """Embedding and class logits, for the losses; raises as :meth:`forward` does."""
         return self.head.train_outputs(self.strips(*self.checked(x, lengths)))
+
+    def _answer(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.strips(x, lengths), neck=self.neck)
+        return out
 
     def checked(self, x: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, list[int]]:
         """The input in the precision of the weights, and the length of each walk."""
