@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -15,6 +16,9 @@ from gait3dlib.errors import SensorError
 from gait3dlib.sensors._capture import Datagram
 
 BUFFER_BYTES = 16 * 2**20  # a second of the fastest sensor, where the system allows as much
+# Python hands its lock to a waiting thread after 5 ms, and receiving waits for it once a packet: beside a
+# thread that computes, 200 packets a second would be the most
+SWITCH_S = 2e-4
 SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40  # linux/socket.h: how many datagrams the kernel dropped on this socket
 
@@ -49,6 +53,8 @@ class Ear:
             elif error.errno == errno.EACCES:
                 remedy = "ports below 1024 need root; let the sensor send to a higher one"
             raise SensorError(f"UDP port {port} cannot be opened: {remedy}") from None
+        if sys.getswitchinterval() > SWITCH_S:
+            sys.setswitchinterval(SWITCH_S)
 
     def __iter__(self) -> Iterator[Datagram | None]:
         room = socket.CMSG_SPACE(4)

@@ -14,6 +14,9 @@ from gait3dlib import registry
 from gait3dlib.errors import Gait3DError, SensorError
 from gait3dlib.recording import save
 from gait3dlib.sensors import open_sensor
+from gait3dlib.simulation import packets
+from gait3dlib.simulation.lidar import Lidar, Sweep
+from gait3dlib.simulation.packets import write_capture
 from gait3dlib.types import STREAM_SPECS, EndOfStream, Frame, GaitSequence, Sensor, StreamSpec
 
 NAMES = registry.names("sensor")
@@ -31,9 +34,54 @@ def recording(folder: Path, walk: GaitSequence) -> str:
     return str(save(folder / "walk.h5", walk))
 
 
+def livox_capture(folder: Path, walk: GaitSequence) -> str:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-9, 9, (96 * 800, 4))
+    write_capture(folder / "a.pcap", packets.livox_packets(points, np.arange(len(points)) * 5e-6), 56301)
+    return str(folder / "a.pcap")
+
+
+def turns(spec: Lidar) -> list[Sweep]:
+    column, ring = (axis.ravel() for axis in np.indices((spec.columns, spec.beams)))
+    angle, out = np.deg2rad(180 - (column + 0.5) * 360 / spec.columns), []
+    points = np.stack([5 * np.cos(angle), 5 * np.sin(angle), ring * 0.1, ring * 0.02], axis=-1)
+    for number in range(4):
+        t_s = (number + (column + 0.5) / spec.columns) / spec.hz
+        truth = np.zeros(len(column), np.int32)
+        out.append(Sweep(points.astype(np.float32), t_s, ring.astype(np.uint8), number / spec.hz, truth))
+    return out
+
+
+def velodyne_capture(folder: Path, walk: GaitSequence) -> str:
+    spec = packets.vlp16()
+    write_capture(folder / "a.pcap", packets.velodyne_packets(turns(spec), spec), 2368)
+    return str(folder / "a.pcap")
+
+
+def ouster_capture(folder: Path, walk: GaitSequence) -> str:
+    spec = packets.os1(32)
+    meta = packets.ouster_metadata(spec)
+    (folder / "a.json").write_text(meta)
+    write_capture(folder / "a.pcap", packets.ouster_packets(turns(spec), spec, meta), 7502)
+    return str(folder / "a.pcap")
+
+
+def clouds(folder: Path, walk: GaitSequence) -> str:
+    for number in range(3):
+        head = "VERSION .7\nFIELDS x y z intensity\nSIZE 4 4 4 4\nTYPE F F F F\nCOUNT 1 1 1 1\n"
+        points = np.arange(8, dtype="<f4") + number
+        raw = f"{head}WIDTH 2\nHEIGHT 1\nPOINTS 2\nDATA binary\n".encode() + points.tobytes()
+        (folder / f"{number}.pcd").write_bytes(raw)
+    return str(folder)
+
+
 # what follows the colon, so that one of each kind can be opened without a device
 TEXTS: dict[str, Callable[[Path, GaitSequence], str]] = {
     "replay": recording,
+    "livox": livox_capture,
+    "ouster": ouster_capture,
+    "point_files": clouds,
+    "velodyne": velodyne_capture,
     "simulated": lambda folder, walk: "walkers=1,gap_s=0,fps=2",
     "video": images,
 }

@@ -1,172 +1,359 @@
+"""LiDAR packets: captures, order, what is counted, and what the decoders make of packets that we wrote."""
+
 from __future__ import annotations
 
-import dataclasses
-from itertools import pairwise
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from shapes import ball, moving
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gait3dlib.errors import InputError
-from gait3dlib.simulation import sample_walker
-from gait3dlib.simulation.camera import look_at, project
-from gait3dlib.simulation.lidar import Lidar, Mount, Spinning, Sweep, lidar, person_points
-from gait3dlib.simulation.look import Viewer
-from gait3dlib.simulation.scene import GROUND, THINGS, Actor, Scene
-from gait3dlib.simulation.things import pole, wall
+from gait3dlib.errors import ConfigError, InputError, SensorError
+from gait3dlib.sensors import Pump, Rig, open_sensor
+from gait3dlib.sensors._capture import Capture
+from gait3dlib.sensors._order import WAIT, PacketCounts, Sequencer
+from gait3dlib.sensors.livox import Livox
+from gait3dlib.simulation import packets
+from gait3dlib.simulation.lidar import Sweep
+from gait3dlib.simulation.packets import Packet, write_capture
+from gait3dlib.types import EndOfStream, Frame, Sensor
 
-QUIET = dataclasses.replace(lidar(64), noise_m=0.0, range_10_percent_m=1e4)
-
-
-def quiet_sweep(scene: Scene, mount: Mount, start_s: float = 0.0, *, everywhere: bool = True) -> Sweep:
-    return Spinning(scene, QUIET, mount, everywhere=everywhere).sweep(np.random.default_rng(0), start_s)
-
-
-def world(sweep: Sweep, mount: Mount) -> np.ndarray:
-    yaw = np.deg2rad(mount.yaw_deg)
-    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
-    return np.asarray(sweep.points[:, :3] @ turn.T + np.array(mount.position))
+RNG = np.random.default_rng(3)
 
 
-def test_ground_wall_and_pole_are_where_they_stand() -> None:
-    mount = Mount((1.0, -2.0, 1.7), yaw_deg=40.0)
-    scene = Scene([], [wall((-5, 6), (8, 6)), pole(3.0, 1.0, radius_m=0.2)])
-    sweep = quiet_sweep(scene, mount)
-    points = world(sweep, mount)
-    ground = sweep.owner == GROUND
-    assert np.abs(points[ground, 2]).max() < 2e-4
-    front = (sweep.owner == THINGS) & (points[:, 1] > 4)
-    assert np.abs(points[front, 1] - 5.95).max() < 1e-3
-    post = (sweep.owner == THINGS) & (points[:, 1] < 4)
-    away = np.hypot(points[post, 0] - 3.0, points[post, 1] - 1.0)
-    assert np.abs(away - 0.2).max() < 1e-3
-    assert min(ground.sum(), front.sum(), post.sum()) > 100
-    assert set(np.unique(sweep.owner)) == {GROUND, THINGS}
+def everything(sensor: Sensor) -> list[Frame]:
+    def frames() -> Iterator[Frame]:
+        with sensor:
+            while True:
+                try:
+                    yield sensor.read(1.0)
+                except EndOfStream:
+                    return
+
+    return list(frames())
 
 
-@pytest.mark.parametrize(("beams", "view"), [(16, 30.0), (32, 45.0), (64, 45.0), (128, 45.0)])
-def test_beams_span_the_sensors_field_of_view(beams: int, view: float) -> None:
-    spec = lidar(beams)
-    assert spec.beams == beams
-    assert np.ptp(spec.elevations_deg) == pytest.approx(view)
-    mount = Mount((0.0, 0.0, 1.5))
-    corners = [(-4, -4), (4, -4), (4, 4), (-4, 4), (-4, -4)]
-    room = [wall(a, b, height_m=6) for a, b in pairwise(corners)]
-    sweep = Spinning(Scene([], room), spec, mount).sweep(np.random.default_rng(0), 0.0)
-    assert set(np.unique(sweep.ring)) == set(range(beams))
-    up = np.rad2deg(np.arctan2(sweep.points[:, 2], np.hypot(*sweep.points[:, :2].T)))
-    np.testing.assert_allclose(up, np.asarray(spec.elevations_deg)[sweep.ring], atol=1e-3)
-    assert len(sweep.points) > 0.98 * beams * spec.columns
-    with pytest.raises(InputError, match="beams"):
-        lidar(beams + 1)
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 0))
+        return int(sock.getsockname()[1])
 
 
-def test_every_point_was_on_the_moving_ball_when_its_azimuth_was_swept() -> None:
-    centre, radius, velocity = np.array([5.0, 0.3, 1.5]), 0.5, np.array([1.0, 3.0, 0.0])
-    mount = Mount((0.0, 0.0, 1.5))
-    actor = moving(*ball(centre, radius), velocity)
-    sweep = quiet_sweep(Scene([actor], ground=False), mount, start_s=0.4)
-    points, t_s = world(sweep, mount), sweep.t_s
-    assert len(points) > 300
-    away = np.linalg.norm(points - centre - t_s[:, None] * velocity, axis=1)
-    assert np.abs(away - radius).max() < 1e-3
-    # the time is that of the azimuth: clockwise from behind
-    azimuth = np.arctan2(sweep.points[:, 1], sweep.points[:, 0])
-    np.testing.assert_allclose(t_s, 0.4 + (np.pi - azimuth) / (2 * np.pi) * 0.1, atol=1e-6)
-    assert (np.diff(t_s) >= 0).all()
-    # had the ball stood still during the sweep, it would be elsewhere
-    stiff = np.linalg.norm(points - centre - 0.4 * velocity, axis=1)
-    assert np.abs(stiff - radius).max() > 0.05
+# ---- order ----------------------------------------------------------------------------------------
 
 
-def test_who_walks_behind_the_sensor_is_swept_on_both_sides_of_the_seam() -> None:
-    mount = Mount((0.0, 0.0, 1.5))
-    scene = Scene([moving(*ball(np.array([-3.0, 0.0, 1.5]), 0.5))], ground=False)
-    sweep = quiet_sweep(scene, mount)
-    assert (sweep.t_s < 0.01).sum() == pytest.approx((sweep.t_s > 0.09).sum(), rel=0.1)
-    around = quiet_sweep(Scene([moving(*ball(np.zeros(3), 9.0))], ground=False), mount)
-    assert len(around.points) > 0.99 * QUIET.columns * QUIET.beams
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_the_sequencer_counts_what_was_done_and_restores_the_order(data: st.DataObject) -> None:
+    total = data.draw(st.integers(40, 400))
+    inner = list(range(1, total - 1))
+    lost = set(data.draw(st.lists(st.sampled_from(inner), max_size=20)))
+    late = data.draw(st.dictionaries(st.sampled_from(inner), st.integers(1, WAIT // 2), max_size=10))
+    twice = data.draw(st.lists(st.sampled_from(inner), max_size=5))
+    arrivals = [(i + late.get(i, 0) + 0.5 * (i in late), i) for i in range(total) if i not in lost]
+    arrivals += [(i + late.get(i, 0) + 0.75, i) for i in twice if i not in lost]
+    order = [i for _, i in sorted(arrivals)]
+    sequencer: Sequencer[int] = Sequencer()
+    out = [item for number in order for item in sequencer.push(number + 1000, number)]
+    out += sequencer.flush()
+    first = [i for at, i in enumerate(order) if i not in order[:at]]
+    assert sequencer.reordered == sum(i < max(first[:at], default=-1) for at, i in enumerate(first))
+    assert sequencer.lost == len(lost)
+    assert sequencer.duplicates == len(order) - len(first)
+    assert out == sorted(set(out)) == sorted(first)
+    assert (sequencer.late, sequencer.strays, sequencer.restarts) == (0, 0, 0)
 
 
-def test_sectors_give_the_points_that_a_whole_sweep_gives() -> None:
-    mount = Mount.facing(70.0, 6.0, 1.6)
-    walkers = [
-        Actor.walking(sample_walker(5, 1), seed=1, seconds=1.0),
-        Actor.walking(sample_walker(5, 2), seed=1, seconds=1.0, heading_deg=180.0, y_m=0.7),
+def test_what_comes_after_its_turn_is_late_but_not_lost() -> None:
+    sequencer: Sequencer[int] = Sequencer()
+    out = [i for number in range(3 * WAIT) if number != 5 for i in sequencer.push(number, number)]
+    assert sequencer.lost == 1
+    assert sequencer.push(5, 5) == []
+    assert (sequencer.lost, sequencer.late, sequencer.reordered) == (0, 1, 1)
+    assert sequencer.push(5, 5) == []
+    assert sequencer.duplicates == 1
+    assert out == [i for i in range(3 * WAIT) if i != 5]
+
+
+def test_a_wild_number_is_a_stray_and_two_that_agree_are_a_restart() -> None:
+    sequencer: Sequencer[int] = Sequencer()
+    for number in (0, 1, 10**9, 2, 3):
+        sequencer.push(number, number)
+    assert (sequencer.strays, sequencer.restarts, sequencer.lost) == (1, 0, 0)
+    out = [i for number in (10**8, 10**8 + 1, 10**8 + 2) for i in sequencer.push(number, number)]
+    assert out == [10**8, 10**8 + 1, 10**8 + 2]
+    assert (sequencer.strays, sequencer.restarts, sequencer.lost) == (1, 1, 0)
+
+
+def test_counts_in_words() -> None:
+    assert str(PacketCounts()) == "0 packets"
+    assert str(PacketCounts(packets=7, wrong_size=2).plus(lost=3)) == "7 packets, 3 lost, 2 wrong size"
+
+
+# ---- captures -------------------------------------------------------------------------------------
+
+
+def cloud(count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    xyz = RNG.uniform(-20, 20, (count, 3))
+    points = np.column_stack([np.round(xyz, 3), RNG.integers(1, 256, count)])
+    return points, np.arange(count) * 5e-6
+
+
+def test_captures_of_both_kinds_give_what_was_written(tmp_path: Path) -> None:
+    sent = [
+        Packet(i * 0.001, bytes(RNG.integers(0, 256, size, dtype=np.uint8)))
+        for i, size in enumerate((1, 1206, 8448, 24832))
     ]
-    scene = Scene(walkers, [pole(1.0, 1.5)])
-    sweeps = [
-        Spinning(scene, lidar(64), mount, everywhere=all_round).sweep(np.random.default_rng(3), 0.3)
-        for all_round in (True, False)
-    ]
-    for actor in (0, 1):
-        whole, part = (s.points[s.owner == actor] for s in sweeps)
-        assert len(whole) > 60
-        np.testing.assert_array_equal(whole, part)
-    assert len(sweeps[1].points) < 0.3 * len(sweeps[0].points)
+    write_capture(tmp_path / "a.pcap", sent, 2368)
+    with Capture(tmp_path / "a.pcap") as capture:
+        found = list(capture)
+    assert [packet.data for packet in found] == [packet.data for packet in sent]
+    assert {(packet.source, packet.port) for packet in found} == {("192.168.1.201", 2368)}
+    assert [packet.t_ns - found[0].t_ns for packet in found] == [0, 1_000_000, 2_000_000, 3_000_000]
+    (tmp_path / "b.pcapng").write_bytes(as_pcapng((tmp_path / "a.pcap").read_bytes()))
+    assert list(Capture(tmp_path / "b.pcapng")) == found
 
 
-def test_points_lie_on_the_depth_picture_of_the_same_instant() -> None:
-    actor = Actor.walking(sample_walker(5, 1), seed=1, seconds=1.0)
-    scene = Scene([actor])
-    mount = Mount.facing(90.0, 5.0, 1.2)
-    sweep = quiet_sweep(scene, mount, start_s=0.45)
-    own = sweep.owner == 0
-    points, at_s = world(sweep, mount)[own], float(np.median(sweep.t_s[own]))
-    camera = look_at(np.array(mount.position), np.array([0.0, 0.0, 0.9]), width=1280, height=960)
-    viewer = Viewer(scene, 0, camera, np.array([at_s]))
-    seen = project(camera, points)
-    depth = np.array([viewer.cast(0, np.array([x]), np.array([y]))[0][0, 0] for x, y, _ in seen])
-    hit = np.isfinite(depth)
-    assert hit.mean() > 0.97  # an outline may have moved by a millimetre meanwhile
-    assert np.median(np.abs(depth[hit] - seen[hit, 2])) < 1e-3
-    assert np.quantile(np.abs(depth[hit] - seen[hit, 2]), 0.95) < 8e-3
+def as_pcapng(raw: bytes) -> bytes:
+    def block(kind: int, body: bytes) -> bytes:
+        body += b"\0" * (-len(body) % 4)
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    out = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    nanoseconds = struct.pack("<HHBxxxHH", 9, 1, 9, 0, 0)
+    out += block(1, struct.pack("<HHI", 1, 0, 0) + nanoseconds)
+    at = 24
+    while at < len(raw):
+        seconds, micro, size, _ = struct.unpack("<IIII", raw[at : at + 16])
+        t_ns = seconds * 10**9 + micro * 1000
+        out += block(
+            6,
+            struct.pack("<IIIII", 0, t_ns >> 32, t_ns & 0xFFFFFFFF, size, size)
+            + raw[at + 16 : at + 16 + size],
+        )
+        at += 16 + size
+    return out
 
 
-def test_range_noise_and_lost_returns() -> None:
-    mount = Mount((0.0, 0.0, 1.5))
-    spec = Lidar((0.0, 0.5, 1.0), columns=4096)
-
-    def share(distance: float, shine: float) -> tuple[float, float]:
-        shell = moving(*ball(np.array([0.0, 0.0, 1.5]), distance, rings=60), shine=shine)
-        sweep = Spinning(Scene([shell], ground=False), spec, mount).sweep(np.random.default_rng(1), 0.0)
-        ranges = np.linalg.norm(sweep.points[:, :3].astype(np.float64), axis=1)
-        return len(ranges) / (3 * 4096), float(ranges.std()) if len(ranges) else 0.0
-
-    near, spread = share(10.0, 0.5)
-    assert near == pytest.approx(0.996, abs=0.004)
-    assert spread == pytest.approx(0.02, rel=0.1)
-    assert share(45.0, 0.1)[0] == pytest.approx(0.9 * 0.996, abs=0.015)
-    assert share(90.0, 0.1)[0] < 0.5
-    assert share(130.0, 1.0)[0] == 0  # out of range
-
-
-def test_grazing_surfaces_return_less() -> None:
-    spec = dataclasses.replace(lidar(64), columns=512, range_10_percent_m=12.0)
-    sweep = Spinning(Scene([]), spec, Mount((0.0, 0.0, 1.5))).sweep(np.random.default_rng(1), 0.0)
-    found = np.bincount(sweep.ring, minlength=64)
-    assert (found[:8] > 500).all()
-    assert (found[25:32] < 100).all()  # 2 degrees below the horizon, 40 m away
-    assert (found[32:] == 0).all()
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_capture_ends_in_anything_but_a_sentence(
+    data: st.DataObject, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("captures")
+    write_capture(folder / "a.pcap", list(packets.livox_packets(*cloud(96 * 20))), 56301)
+    raw = (folder / "a.pcap").read_bytes()
+    raw = as_pcapng(raw) if data.draw(st.booleans()) else raw
+    broken = bytearray(raw[: data.draw(st.integers(0, len(raw)))])
+    for place in data.draw(st.lists(st.integers(0, max(0, len(broken) - 1)), max_size=20)):
+        if broken:
+            broken[place] ^= data.draw(st.integers(1, 255))
+    (folder / "b.pcap").write_bytes(broken)
+    try:
+        for frame in everything(Livox(str(folder / "b.pcap"))):
+            assert len(frame.data["points"]) == len(frame.data["point_time"])
+    except InputError as error:
+        assert "\n" not in str(error)
 
 
-def test_a_persons_points_are_a_stream_with_errors_and_own_times() -> None:
-    scene = Scene([Actor.walking(sample_walker(5, 1), seed=1, seconds=1.0)])
-    mount = Mount.facing(45.0, 7.0, 1.6)
+# ---- Livox ----------------------------------------------------------------------------------------
 
-    def stream() -> object:
-        rng = np.random.default_rng(5)
-        sensor = Spinning(scene, lidar(64), mount, everywhere=False)
-        return person_points(rng, [sensor.sweep(rng, 0.1 * k) for k in range(10)], 0, height_m=1.6)
 
-    first, again = stream(), stream()
-    assert first.data.tobytes() == again.data.tobytes()  # type: ignore[attr-defined]
-    assert len(first) == 10  # type: ignore[arg-type]
-    assert np.diff(first.t_ns).min() > 0.09e9  # type: ignore[attr-defined]
-    assert (first.data[:, 0] > 4).all()  # type: ignore[attr-defined]
-    assert ((first.data[:, 3] >= 0) & (first.data[:, 3] <= 1)).all()  # type: ignore[attr-defined]
-    height = first.data[:, 2]  # type: ignore[attr-defined]
-    assert -0.05 < np.quantile(height, 0.02) < 0.15
-    assert np.quantile(height, 0.99) == pytest.approx(sample_walker(5, 1).shape.height_m, abs=0.12)
-    nobody = Spinning(Scene([]), lidar(16), mount).sweep(np.random.default_rng(0), 0.0)
-    assert person_points(np.random.default_rng(0), [nobody], 0, height_m=1.6) is None
+@pytest.mark.parametrize(("kind", "tolerance"), [(1, 1e-3), (2, 1e-2), (3, 5e-3)])
+def test_livox_points_come_back(tmp_path: Path, kind: int, tolerance: float) -> None:
+    points, t_s = cloud(96 * 600)
+    write_capture(tmp_path / "a.pcap", packets.livox_packets(points, t_s, kind=kind, first=65_400), 56301)
+    sensor = Livox(str(tmp_path / "a.pcap"))
+    frames = everything(sensor)
+    assert sensor.counts == PacketCounts(packets=600)
+    assert len(frames) == 3  # 0.288 s
+    found = np.concatenate([frame.data["points"] for frame in frames])
+    assert np.abs(found - points).max() < tolerance
+    when = np.concatenate([frame.data["point_time"] + frame.device_t_ns / 1e9 for frame in frames])
+    assert np.abs(when - t_s).max() < 1e-5
+
+
+def test_livox_check_sums_and_unsure_points(tmp_path: Path) -> None:
+    sent = list(packets.livox_packets(*cloud(96 * 40)))
+    broken = bytearray(sent[20].data)
+    broken[500] ^= 4
+    sent[20] = Packet(sent[20].t_s, bytes(broken))
+    sent[30:32] = [sent[31], sent[30]]
+    motion = struct.pack("<BHHHHBBB12xIQ", 0, 60, 0, 1, 0, 0, 0, 0, 0, 0) + bytes(24)
+    sent.insert(10, Packet(0.0, motion))
+    sent.insert(35, sent[34])
+    del sent[5]
+    write_capture(tmp_path / "a.pcap", sent, 56301)
+    sensor = Livox(str(tmp_path / "a.pcap"))
+    (frame,) = everything(sensor)
+    wanted = PacketCounts(packets=39, lost=1, reordered=1, duplicates=1, corrupted=1, other=1)
+    assert sensor.counts == wanted
+    assert len(frame.data["points"]) == 38 * 96
+
+
+# ---- Velodyne and Ouster, from packets that we wrote ----------------------------------------------
+
+
+def sweeps(spec: Any, count: int) -> list[Sweep]:
+    """Turns that hit something in a random third of all directions."""
+    out = []
+    for number in range(count):
+        column, ring = np.nonzero(RNG.random((spec.columns, spec.beams)) < 0.33)
+        turn = np.deg2rad(180.0 - (column + 0.5) * 360 / spec.columns)
+        up = np.deg2rad(np.asarray(spec.elevations_deg))[ring]
+        away = RNG.uniform(2, 50, len(column))
+        flat = away * np.cos(up)
+        xyz = np.stack([flat * np.cos(turn), flat * np.sin(turn), away * np.sin(up)], axis=-1)
+        start_s = number / spec.hz
+        t_s = start_s + (column + 0.5) / spec.columns / spec.hz
+        points = np.column_stack([xyz, RNG.uniform(0, 1, len(column))]).astype(np.float32)
+        out.append(Sweep(points, t_s, ring.astype(np.uint8), start_s, np.zeros(len(column), np.int32)))
+    return out
+
+
+def test_velodyne_points_come_back_across_the_hour(tmp_path: Path) -> None:
+    pytest.importorskip("velodyne_decoder")
+    spec = packets.vlp16()
+    made = sweeps(spec, 4)
+    sent = list(packets.velodyne_packets(made, spec, start_us=3_599_850_000))
+    write_capture(tmp_path / "a.pcap", sent, 2368)
+    sensor = open_sensor(f"velodyne:{tmp_path}/a.pcap")
+    frames = everything(sensor)
+    assert sensor.counts == PacketCounts(packets=len(sent))  # type: ignore[attr-defined]
+    stamps = [frame.device_t_ns for frame in frames]
+    assert stamps[0] == 3_599_850_000_000
+    assert (np.diff(stamps) > 0).all()  # type: ignore[arg-type]
+    found = np.concatenate([frame.data["points"] for frame in frames])
+    when = np.concatenate([f.data["point_time"] + (f.device_t_ns - stamps[0]) / 1e9 for f in frames])  # type: ignore[operator]
+    wanted = np.concatenate([sweep.points for sweep in made])
+    at_s = np.concatenate([sweep.t_s for sweep in made])
+    used = len(sent) * 24 * 16  # the last firings fill no packet
+    assert abs(len(found) - len(wanted)) < 0.01 * used
+    # each point has its true one near: 2 mm of range, a firing's turn, the lasers' own heights
+    from scipy.spatial import cKDTree
+
+    scaled = np.column_stack([found[:, :3], when * 1000])
+    away, nearest = cKDTree(np.column_stack([wanted[:, :3], at_s * 1000])).query(scaled)
+    assert np.percentile(away, 99) < 0.25
+    ranges = np.linalg.norm(found[:, :3], axis=1) - np.linalg.norm(wanted[nearest, :3], axis=1)
+    assert np.percentile(np.abs(ranges), 99) < 0.015
+
+
+def test_ouster_points_come_back(tmp_path: Path) -> None:
+    pytest.importorskip("ouster.sdk.core")
+    spec = packets.os1(32, columns=512)
+    spec = type(spec)(spec.elevations_deg, columns=512)
+    made = sweeps(spec, 3)
+    meta = packets.ouster_metadata(spec)
+    (tmp_path / "a.json").write_text(meta)
+    write_capture(tmp_path / "a.pcap", packets.ouster_packets(made, spec, meta), 7502)
+    sensor = open_sensor(f"ouster:{tmp_path}/a.pcap")
+    frames = everything(sensor)
+    assert sensor.counts == PacketCounts(packets=96)  # type: ignore[attr-defined]
+    assert len(frames) == 3
+    half = np.deg2rad(360 / 512 / 2)  # a column is named by where it begins
+    turn = np.array([[np.cos(half), -np.sin(half)], [np.sin(half), np.cos(half)]])
+    for frame, sweep in zip(frames, made, strict=True):
+        wanted = sweep.points.astype(np.float64)
+        wanted[:, :2] = wanted[:, :2] @ turn.T
+        order = [np.lexsort(np.round(a[:, :3], 1).T) for a in (frame.data["points"], wanted)]
+        assert len(order[0]) == len(order[1])
+        from scipy.spatial import cKDTree
+
+        away, _ = cKDTree(wanted[:, :3]).query(frame.data["points"][:, :3])
+        assert away.max() < 0.01
+
+
+# ---- a live port ----------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_and_a_silent_one(tmp_path: Path) -> None:
+    port = free_port()
+    first, second = Livox(port), Livox(port)
+    with first:
+        with pytest.raises(SensorError, match=f"UDP port {port} cannot be opened: another program"):
+            second.open()
+        with pytest.raises(SensorError, match=r"nothing arrived .* check the sensor's power and cable"):
+            first.read(0.05)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"x" * 99, ("127.0.0.1", port))
+            with pytest.raises(SensorError, match="is not of Livox sensors: it holds 1 of 99 bytes"):
+                first.read(0.05)
+    with pytest.raises(SensorError, match="is not open"):
+        first.read(0.05)
+    for text, sentence in {
+        "livox:99999": "a UDP port is 1 to 65535",
+        "livox:nothing.txt": "neither a port nor a file in .pcap",
+        "livox:56301,prt=3": "did you mean 'port'",
+        "ouster:7502": "need its metadata",
+    }.items():
+        with pytest.raises(ConfigError, match=sentence):
+            open_sensor(text)
+
+
+def test_a_sensor_that_is_unplugged_comes_back_and_counts_on() -> None:
+    port = free_port()
+    sent = list(packets.livox_packets(*cloud(96 * 900)))
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for part in (sent[:300], sent[400:]):  # what is sent meanwhile nobody hears
+                for packet in part:
+                    sock.sendto(packet.data, ("127.0.0.1", port))
+                    time.sleep(2e-4)
+                time.sleep(1.0)
+
+    sensor = Livox(port)
+    with Pump(sensor, timeout_s=0.3, backoff_s=0.05, reconnect=3) as pump:
+        thread = threading.Thread(target=send)
+        thread.start()
+        found = []
+        with pytest.raises(SensorError, match="nothing arrived"):
+            found += list(iter_into(pump, found))
+        thread.join()
+    assert pump.stats.reconnects >= 2
+    # what was sent while the port was being opened again was heard by nobody, and is no loss of the network's
+    assert 300 < sensor.counts.packets <= 800
+    assert sensor.counts.lost == 0
+    assert sum(len(frame.data["points"]) for frame in found) == sensor.counts.packets * 96
+
+
+def iter_into(pump: Pump, found: list[Frame]) -> Iterator[Frame]:
+    for frame in pump:
+        found.append(frame)
+    yield from ()
+
+
+def test_a_slow_consumer_loses_whole_scans_and_is_told(tmp_path: Path) -> None:
+    sent = list(packets.livox_packets(*cloud(96 * 300)))
+    port = free_port()
+    with Pump(Livox(port, scan_s=0.01), queue_size=3, timeout_s=0.4, reconnect=0) as pump:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for packet in sent:
+                sock.sendto(packet.data, ("127.0.0.1", port))
+                time.sleep(2e-4)
+        deadline = time.monotonic() + 20
+        while not pump.stats.errors and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert pump.stats.frames == 15  # 0.144 s
+        assert pump.stats.drops == 12
+
+
+def test_several_sensors_in_the_order_of_their_times(tmp_path: Path) -> None:
+    for name, count in (("a", 500), ("b", 700)):
+        write_capture(tmp_path / f"{name}.pcap", packets.livox_packets(*cloud(96 * count)), 56301)
+    rig = Rig([Livox(str(tmp_path / "a.pcap"), scan_s=0.03), Livox(str(tmp_path / "b.pcap"), scan_s=0.05)])
+    assert set(rig.specs) == {"points", "point_time", "points_2", "point_time_2"}
+    with rig as frames:
+        found = [(frame.host_t_ns, sorted(frame.data)) for frame in frames]
+    assert [t for t, _ in found] == sorted(t for t, _ in found)
+    assert sum("points" in names for _, names in found) == 8
+    assert sum("points_2" in names for _, names in found) == 7
+    assert rig.stats.frames == 15

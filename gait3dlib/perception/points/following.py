@@ -178,13 +178,16 @@ class SteadyClock:
 
     def __init__(self) -> None:
         self._offset_ns: int | None = None
+        self._last_ns: int | None = None
 
     def at(self, frame: Frame) -> int:
         """The time of a frame in nanoseconds."""
         if frame.device_t_ns is None:
             return frame.host_t_ns
         offset = frame.host_t_ns - frame.device_t_ns
-        if self._offset_ns is None or abs(offset - self._offset_ns) > STEADY_S * NS_PER_S:
+        back = self._last_ns is not None and frame.device_t_ns <= self._last_ns
+        self._last_ns = frame.device_t_ns
+        if self._offset_ns is None or back or abs(offset - self._offset_ns) > STEADY_S * NS_PER_S:
             self._offset_ns = offset
         return frame.device_t_ns + self._offset_ns
 

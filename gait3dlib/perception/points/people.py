@@ -25,6 +25,7 @@ HEADS_M, HEAD_BIN_M, VALLEY_M = (0.6, 2.5), 0.1, 0.15  # of clusters with severa
 FLAT_M = 0.08  # a board is thinner; of a body half a cylinder is seen
 SPLIT_M = 0.8  # clusters that are longer may be two people
 
+HEAD_SHARE = 0.75  # of the trunk's width; a head is narrower
 BANDS = ((0.87, 1.01), (0.5, 0.84), (0.05, 0.45))  # of the height: head, trunk, legs
 
 Floats = NDArray[np.floating[Any]]
@@ -190,20 +191,23 @@ def footprint(xy: Floats) -> tuple[float, float]:
     return float(length), float(across)
 
 
+def has_head(person: Person, origin: Floats = ORIGIN) -> bool:
+    """Whether the top of a person is clearly narrower than the trunk, seen from ``origin`` ``[2]``."""
+    head, trunk, _ = _bands(person.points, person.height_m, origin)
+    if len(head) < 2 or len(trunk) < 3:
+        return True  # too few points to tell
+    return float(np.ptp(head)) < HEAD_SHARE * float(np.ptp(trunk))
+
+
 def upright_body(points: Floats, top: float, origin: Floats = ORIGIN) -> bool:
     """Whether points have a head on shoulders: narrow at the top, widest at the trunk, in one upright piece.
-
-    Widths are taken across the line of sight, along which only the near side is seen.
 
     Args:
         points: ``[n, >= 3]``.
         top: their height.
         origin: ``[2]`` where the sensor stands.
     """
-    sight = points[:, :2].mean(axis=0) - origin
-    across = points[:, :2] @ np.array([-sight[1], sight[0]]) / max(float(np.hypot(*sight)), 1e-6)
-    z = points[:, 2] / top
-    bands = [across[(z > low) & (z <= high)] for low, high in BANDS]
+    bands = _bands(points, top, origin)
     if any(len(band) < least for band, least in zip(bands, (3, 8, 3), strict=True)):
         return False
     middles = [float(np.median(band)) for band in bands]
@@ -211,4 +215,12 @@ def upright_body(points: Floats, top: float, origin: Floats = ORIGIN) -> bool:
     if abs(middles[0] - middles[1]) > 0.2 or abs(middles[2] - middles[1]) > 0.35:
         return False
     # a post, a wall's end or a bush is as wide at the top
-    return NARROWEST_M < head < 0.75 * trunk and trunk < STANDING_WIDTH_M[1]
+    return NARROWEST_M < head < HEAD_SHARE * trunk and trunk < STANDING_WIDTH_M[1]
+
+
+def _bands(points: Floats, top: float, origin: Floats) -> list[Floats]:
+    """Places of the points of head, trunk and legs across the line of sight, along which half is hidden."""
+    sight = points[:, :2].mean(axis=0) - origin
+    across = points[:, :2] @ np.array([-sight[1], sight[0]]) / max(float(np.hypot(*sight)), 1e-6)
+    z = points[:, 2] / top
+    return [across[(z > low) & (z <= high)] for low, high in BANDS]

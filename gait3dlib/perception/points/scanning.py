@@ -205,7 +205,8 @@ class Scans:
         turn = np.rad2deg(np.arctan2(xyz[:, 1], xyz[:, 0]))
         margin = np.rad2deg(HEADROOM_M / max(float(np.median(flat)), 0.3))
         cut = set()
-        if up.max() > self._field[1] - margin and person.height_m < people.TALLEST_M:
+        # in the open nothing may be seen above a head; but where it is cut off, the top is as wide as the trunk
+        if up.max() > self._field[1] - margin and not people.has_head(person, self._origin):
             cut.add("head")
         if up.min() < self._field[0] + margin and person.points[:, 2].min() > FEET_M:
             cut.add("feet")
