@@ -18,6 +18,6 @@ def weights_folder() -> Path:
 
 
 def shipped(folder: str) -> Path:
-    """``configs`` or ``data_cards``: inside the wheel, or at the top of a checkout (editable install)."""
+    """``configs``, ``data_cards`` or ``benchmarks``: in the wheel, or at the top of a checkout."""
     inside = _PACKAGE / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder

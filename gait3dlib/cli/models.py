@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,7 +29,10 @@ VIEWS = "0,30,60,90,120,150,180"
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the recordings.")],
-    walkers: Annotated[int, typer.Option("--walkers", min=1, help="How many people.")] = 100,
+    walkers: Annotated[
+        int | None,
+        typer.Option("--walkers", min=1, help="How many people; 100, or all of a benchmark's split."),
+    ] = None,
     seed: option.Seed = 0,
     first: Annotated[int, typer.Option("--first", min=0, help="Index of the first person of the seed.")] = 0,
     sessions: Annotated[int, typer.Option("--sessions", min=1, help="Walks a person.")] = 3,
@@ -42,6 +45,17 @@ def simulate(
         str,
         typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth, points, joints."),
     ] = "silhouette,keypoints",
+    motion: Annotated[
+        Literal["style", "prior"],
+        typer.Option("--motion", help="How they move: set by hand, or learnt from real walks."),
+    ] = "style",
+    benchmark: Annotated[
+        str | None,
+        typer.Option("--benchmark", metavar="NAME", help="A frozen benchmark, such as world_v1, or a file."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="Of the benchmark: train, fusion, validation, test, impostors.")
+    ] = "train",
     cells: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +70,7 @@ def simulate(
     """Make labelled walkers, seen by cameras; one recording a person.
 
     An interrupted run goes on where it stopped. The same seed gives the same people and streams.
+    A benchmark says everything itself but --split, --streams, --walkers and --jobs.
 
     Example: gait3d simulate --out walkers --walkers 100 --seed 1
     """
@@ -63,12 +78,18 @@ def simulate(
     from gait3dlib.simulation import simulate as run
     from gait3dlib.simulation.conditions import cell_names
 
+    if benchmark is not None:
+        given = (seed, first, sessions, views, seconds, fps, cells, motion)
+        if given != (0, 0, 3, VIEWS, 2.0, 15.0, None, "style"):
+            raise ConfigError("a benchmark is frozen: give only --split, --streams, --walkers, --jobs")
+        _simulate_split(benchmark, split, out, read_names(streams), walkers, jobs, as_json)
+        return
     asked = cell_names(cells)
     angles = _numbers(views, "--views")
     with counting("walkers") as progress:
         paths = run(
             out,
-            walkers=walkers,
+            walkers=walkers or 100,
             seed=seed,
             first=first,
             sessions=sessions,
@@ -77,6 +98,7 @@ def simulate(
             fps=fps,
             streams=read_names(streams),
             cells=asked,
+            motion=motion,
             jobs=jobs,
             progress=progress,
         )
@@ -184,6 +206,27 @@ def card(
         table.add_row(field.replace("_", " "), _lines(value))
     show_table(table)
     console().print(Markdown(body))
+
+
+def _simulate_split(
+    benchmark: str,
+    split: str,
+    out: Path,
+    streams: list[str],
+    people: int | None,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    from gait3dlib.simulation.benchmark import simulate_split
+
+    with counting("walkers") as progress:
+        paths = simulate_split(
+            benchmark, split, out, streams=streams, people=people, jobs=jobs, progress=progress
+        )
+    if as_json:
+        show_json({"out": str(out), "walkers": len(paths), "benchmark": benchmark, "split": split})
+    else:
+        console().print(f"{len(paths)} walkers of {benchmark}, {split}, in {out}")
 
 
 def _config(name: str) -> Path:
