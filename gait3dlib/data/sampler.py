@@ -47,10 +47,12 @@ class PeopleSampler:
         )
 
 
-def draw_frames(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
-    """``count`` frames in order of time, all of them where there are no more."""
+def draw_frames(sample: Sample, count: int, rng: np.random.Generator, *, ordered: bool = False) -> Sample:
+    """``count`` frames in order of time, all of them where there are no more; ordered: frames in a row."""
     if len(sample) <= count:
         return sample
+    if ordered:
+        return sample.take(int(rng.integers(len(sample) - count + 1)) + np.arange(count))
     return sample.take(np.sort(rng.choice(len(sample), count, replace=False)))
 
 

@@ -103,6 +103,7 @@ def _encode_variant(
     parts = []
     for start in range(0, len(samples), CHUNK):
         count = int(rng.integers(frames, 3 * frames))
-        drawn = [s and draw_frames(s, count, rng) for s in samples[start : start + CHUNK]]
+        some = samples[start : start + CHUNK]
+        drawn = [s and draw_frames(s, count, rng, ordered=modality.ordered) for s in some]
         parts.append(encode_batch(encoder, modality, drawn, samples, lambda x: jitter(x, generator)))
     return join_tokens(parts)

@@ -182,7 +182,10 @@ class EncoderTask:
         """Identity by triplet and classes, and a little of age, BMI and gender."""
         rows = self.sampler.batch(step)
         rng = np.random.default_rng([self.seed, 2, step])
-        drawn = [draw_frames(self.split.train_samples[r], self.plan.frames, rng) for r in rows]
+        along = self.modality.ordered
+        drawn = [
+            draw_frames(self.split.train_samples[r], self.plan.frames, rng, ordered=along) for r in rows
+        ]
         batch = self.modality.collate(drawn)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         batch = Batch(self.jitter(batch.frames, generator), batch.lengths, batch.t_s).to(self.device)
