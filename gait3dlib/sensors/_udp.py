@@ -20,6 +20,7 @@ BUFFER_BYTES = 16 * 2**20  # a second of the fastest sensor, where the system al
 # thread that computes, 200 packets a second would be the most
 SWITCH_S = 2e-4
 SO_RCVBUFFORCE = 33
+SO_TIMESTAMPNS = 35  # the kernel's time of arrival: a busy computer reads late, but does not hear late
 SO_RXQ_OVFL = 40  # linux/socket.h: how many datagrams the kernel dropped on this socket
 
 
@@ -39,8 +40,9 @@ class Ear:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
             with contextlib.suppress(OSError):  # root may have more than the system's limit
                 self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+            for option in (SO_RXQ_OVFL, SO_TIMESTAMPNS):
+                with contextlib.suppress(OSError):
+                    self._socket.setsockopt(socket.SOL_SOCKET, option, 1)
             self._socket.bind(("", port))
             self._socket.setblocking(False)
         except OSError as error:
@@ -57,7 +59,7 @@ class Ear:
             sys.setswitchinterval(SWITCH_S)
 
     def __iter__(self) -> Iterator[Datagram | None]:
-        room = socket.CMSG_SPACE(4)
+        room = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(16)
         while True:
             try:
                 data, extra, _, sender = self._socket.recvmsg(65536, room)
@@ -65,10 +67,14 @@ class Ear:
                 if not select.select([self._socket], [], [], self.timeout_s)[0]:
                     yield None
                 continue
+            t_ns = 0
             for _, kind, value in extra:
                 if kind == SO_RXQ_OVFL and len(value) == 4:
                     self.overrun = struct.unpack("I", value)[0]
-            yield Datagram(time.time_ns(), sender[0], self.port, data)
+                elif kind == SO_TIMESTAMPNS and len(value) == 16:
+                    seconds, nanoseconds = struct.unpack("qq", value)
+                    t_ns = seconds * 1_000_000_000 + nanoseconds
+            yield Datagram(t_ns or time.time_ns(), sender[0], self.port, data)
 
     def __enter__(self) -> Self:
         return self

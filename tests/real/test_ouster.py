@@ -16,6 +16,7 @@ pytest.importorskip("ouster.sdk.core", reason="needs the ouster extra")
 from ouster.sdk import core
 
 from gait3dlib.errors import InputError
+from gait3dlib.perception.points import Scans
 from gait3dlib.sensors import Pump, open_sensor
 from gait3dlib.sensors._capture import Capture
 from gait3dlib.sensors._ouster import OusterDecoder
@@ -258,3 +259,22 @@ def test_one_scene_recorded_both_ways_has_the_same_points(data_dir: Path) -> Non
         np.testing.assert_array_equal(one.data["points"], other.data["points"])
         np.testing.assert_array_equal(one.data["point_time"], other.data["point_time"])
         assert one.device_t_ns == other.device_t_ns
+
+
+# ---- people ---------------------------------------------------------------------------------------
+
+# who stands there, as one sees in a picture of the scan: metres in the sensor's level frame
+STANDING = [(-0.2, -4.8), (1.7, -4.2), (6.8, -4.9), (7.2, -4.6), (10.5, 9.8), (10.6, 9.0)]
+
+
+def test_standing_people_are_found_in_one_scan(pcaps: Path) -> None:
+    (scan,) = scans(open_sensor(f"ouster:{pcaps}/OS-1-32-G_v2.1.1_1024x10.pcap"))
+    looks = Scans()
+    found = looks.look(scan.data["points"], scan.data["point_time"], scan.host_t_ns)
+    places = np.stack([sighting.person.xy for sighting in found])
+    for place in STANDING:
+        assert np.linalg.norm(places - place, axis=1).min() < 0.25, place
+    assert len(STANDING) <= len(found) <= len(STANDING) + 2
+    assert all(1.4 < sighting.person.height_m < 2.0 for sighting in found)
+    assert looks.ground is not None
+    assert looks.ground.height_m == pytest.approx(1.97, abs=0.05)

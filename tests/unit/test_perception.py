@@ -687,8 +687,8 @@ def mask_frame(i: int = 0, **more: Any) -> Frame:
     ("given", "message"),
     [
         (
-            [Frame({"points": np.zeros((3, 4), np.float32)}, 0)],
-            "'color' or 'silhouette', but the frames hold points",
+            [Frame({"joints": np.zeros((24, 3), np.float32)}, 0)],
+            "'color', 'silhouette' or 'points', but the frames hold joints",
         ),
         ([Frame({}, 0)], "hold nothing"),
         ([Frame({"color": np.zeros((9, 9, 3), np.float32)}, 0)], "must be uint8"),

@@ -161,7 +161,7 @@ def test_every_spec_takes_what_fits_and_nothing_else(name: str) -> None:
 def test_nan_is_refused_where_it_says_nothing(name: str, bad: float) -> None:
     stream = good(name)
     data = stream.data.copy()
-    data[1].flat[0] = bad
+    data[1:2].flat[0] = bad
     holed = dataclasses.replace(stream, data=data)
     if STREAM_SPECS[name].nan:
         check_stream(name, holed)

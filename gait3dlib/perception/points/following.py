@@ -18,7 +18,7 @@ GATE_M = 1.0
 NEARER_M = 0.45  # a second cluster this near to somebody tracked is a part of the same
 MISSED_S = 1.2  # someone may be hidden for so long
 AGILITY = 14.0  # 1.4 m/s^2 at a spread of 0.1 m
-STEADY_S = 1.0  # a device's clock that departs further from the host's was set anew
+STEADY_S = 10.0  # a device's clock that departs further from the host's was set anew
 
 SLOWEST_M_S, FASTEST_M_S = 0.25, 3.5
 WINDOW_S = 1.0

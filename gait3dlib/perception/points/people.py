@@ -135,7 +135,12 @@ def _valleys(tops: NDArray[np.float64]) -> list[int]:
 
 
 def person_of(
-    level: Floats, rows: NDArray[np.int64], *, moving: bool, origin: Floats = ORIGIN
+    level: Floats,
+    rows: NDArray[np.int64],
+    *,
+    moving: bool,
+    origin: Floats = ORIGIN,
+    feet_m: float = FEET_M,
 ) -> Person | None:
     """The person that a cluster is; None where it is something else.
 
@@ -144,13 +149,14 @@ def person_of(
         rows: of the cluster.
         moving: it stands out from the background or is tracked already; else its shape alone must tell.
         origin: ``[2]`` where the sensor stands.
+        feet_m: the lowest point of a person is not higher.
     """
     mine = np.asarray(level[rows], dtype=np.float32)
     top = float(np.partition(mine[:, 2], -2)[-2])  # one point may be a stray
     if len(mine) < (FEWEST if moving else FEWEST_STANDING):
         return None
     short, tall = (SHORTEST_M, TALLEST_M) if moving else STANDING_M
-    if not short <= top <= tall or mine[:, 2].min() > FEET_M:
+    if not short <= top <= tall or mine[:, 2].min() > feet_m:
         return None
     length, width = footprint(mine[:, :2])
     most, least = (WIDEST_M, 0.0) if moving else (STANDING_WIDTH_M[1], STANDING_WIDTH_M[0])

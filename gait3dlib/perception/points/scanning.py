@@ -174,7 +174,10 @@ class Scans:
                 parts = people.apart_by_heads(level, cluster)
             for rows in parts:
                 near = any(np.linalg.norm(level[rows, :2].mean(axis=0) - at) < KNOWN_M for at in tracked)
-                person = people.person_of(level, rows, moving=moving or near, origin=self._origin)
+                feet_m = self._lowest_seen(level[rows])
+                person = people.person_of(
+                    level, rows, moving=moving or near, origin=self._origin, feet_m=feet_m
+                )
                 if person is not None:
                     found.append(people.with_feet(level, person, floor))
         return found
@@ -197,6 +200,13 @@ class Scans:
         self._field[[0, 2]] = np.minimum(low, [up.min(), turn.min()])
         self._field[[1, 3]] = np.maximum(high, [up.max(), turn.max()])
 
+    def _lowest_seen(self, mine: NDArray[np.float32]) -> float:
+        """How high the lowest point of a person may be, there where these points are."""
+        assert self.ground is not None
+        away = float(np.median(np.hypot(*(mine[:, :2] - self._origin).T)))
+        border = self.ground.height_m + away * float(np.tan(np.deg2rad(max(self._field[0], -89.0))))
+        return max(people.FEET_M, min(border + people.FEET_M / 2, 1.2))
+
     def _cut(self, person: Person, seen: NDArray[np.float32]) -> frozenset[str]:
         """What of a person lies at the border of what the sensor can see."""
         xyz = seen[person.rows, :3]
@@ -205,7 +215,7 @@ class Scans:
         turn = np.rad2deg(np.arctan2(xyz[:, 1], xyz[:, 0]))
         margin = np.rad2deg(HEADROOM_M / max(float(np.median(flat)), 0.3))
         cut = set()
-        # in the open nothing may be seen above a head; but where it is cut off, the top is as wide as the trunk
+        # in the open nothing may be seen above a head; but where it is cut, the top is as wide as the trunk
         if up.max() > self._field[1] - margin and not people.has_head(person, self._origin):
             cut.add("head")
         if up.min() < self._field[0] + margin and person.points[:, 2].min() > FEET_M:
