@@ -9,7 +9,7 @@ open set                    :func:`open_set_searches`, :func:`fnir_at_fpir`, :fu
 attributes                  :func:`evaluate_regression`, :func:`evaluate_binary`
 intervals                   :class:`PeopleBootstrap`, :func:`wilson`
 protocol                    :func:`cross_view_split`, :func:`exclude_views`, :func:`exclude_sessions`
-baseline                    :func:`gait_energy_image`, :func:`energy_image_scores`
+baselines                   :func:`energy_image_scores` (silhouettes), :func:`keypoint_scores` (key points)
 all of it                   :func:`evaluate_identification`, :func:`format_table`, :func:`rich_table`
 ==========================  =======================================================================
 
@@ -18,6 +18,7 @@ Terms are those of ISO/IEC 19795-1 and of NIST's FRVT reports. Needs numpy and s
 
 from __future__ import annotations
 
+from gait3dlib.evaluation.angles import keypoint_fourier, keypoint_scores
 from gait3dlib.evaluation.attributes import (
     BinaryReport,
     RegressionReport,
@@ -73,6 +74,8 @@ __all__ = [
     "fnir_at_fpir",
     "format_table",
     "gait_energy_image",
+    "keypoint_fourier",
+    "keypoint_scores",
     "open_set_searches",
     "percentile_interval",
     "rank",
