@@ -180,6 +180,10 @@ def _print_real(rows: list[dict[str, Any]]) -> None:
         print(
             f"\n{source}: {len(own)} trials, mean joint residual {everything:.0f} mm, of limbs {limbs:.0f} mm"
         )
+        heights = [row["height_m"] - row["stated_height_m"] for row in own if "stated_height_m" in row]
+        if heights:
+            error, bias = np.mean(np.abs(heights)) * 100, np.mean(heights) * 100
+            print(f"  height against the stated one: {error:.1f} cm off, {bias:+.1f} cm on average")
         for row in own:
             stated = f" (stated {row['stated_height_m']:.2f})" if row.get("stated_height_m") else ""
             print(
