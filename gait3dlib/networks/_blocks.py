@@ -112,7 +112,7 @@ class VolumeBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, runs: int = 1, keep: torch.Tensor | None = None) -> torch.Tensor:
         """``[runs * t, inputs, h, w]`` -> ``[runs * t, outputs, h / stride, w / stride]``."""
-        x = blank(x.unflatten(0, (runs, -1)).transpose(1, 2), keep)
+        x = blank(torch.unflatten(x, 0, (runs, -1)).transpose(1, 2), keep)
         y = blank(functional.relu(self.first(x, keep), inplace=True), keep)
         skip = x if self.skip is None else self.skip(x, keep)
         y = functional.relu(self.second(y, keep) + skip, inplace=True)

@@ -36,7 +36,7 @@ class Run:
     def most(self, features: torch.Tensor) -> torch.Tensor:
         """The maximum over the frames of each walk: ``[runs * t, ...]`` -> ``[walks, ...]``."""
         if self.runs == len(self.spans):
-            return features.unflatten(0, (self.runs, -1)).amax(dim=1)
+            return torch.unflatten(features, 0, (self.runs, -1)).amax(dim=1)
         return torch.stack([features[start:stop].amax(dim=0) for start, stop in self.spans])
 
 

@@ -133,8 +133,8 @@ class Attention(nn.Module):
         """Two maps ``[n, width, h, w]`` -> one."""
         x = functional.relu(self.squeeze(torch.cat([a, b], dim=1), keep), inplace=True)
         x = functional.relu(self.mix(x, keep), inplace=True)
-        share_a, share_b = self.expand(x).unflatten(1, (2, -1)).softmax(dim=1).unbind(dim=1)
-        return a * share_a + b * share_b
+        scores = torch.unflatten(self.expand(x), 1, (2, -1)).softmax(dim=1)
+        return a * scores[:, 0] + b * scores[:, 1]
 
 
 class TwoStreamTrunk(nn.Module):

@@ -62,8 +62,8 @@ class GlobalLocal(nn.Module):
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """``[n, inputs, t, h, w]``, gaps blank -> ``[n, outputs, t, h or 2h, w]``, gaps blank."""
-        parts = x.unflatten(3, (self.strips, -1)).movedim(3, 1).flatten(0, 1)
-        local = self.local(parts).unflatten(0, (len(x), self.strips)).movedim(1, 3).flatten(3, 4)
+        parts = torch.unflatten(x, 3, (self.strips, -1)).movedim(3, 1).flatten(0, 1)
+        local = torch.unflatten(self.local(parts), 0, (len(x), self.strips)).movedim(1, 3).flatten(3, 4)
         whole = self.whole(x)
         if self.stacked:
             return blank(functional.leaky_relu(torch.cat([whole, local], dim=3), inplace=True), keep)
@@ -159,7 +159,7 @@ class GaitGL(ImageNetwork):
         """``[n, s, channels, h, w]`` -> ``[n, stages[-1][-1], parts]``."""
         x, lengths = _long_enough(x, lengths)
         run = end_to_end(x, lengths, gap=1, multiple=CLIP)
-        volumes = run.frames.unflatten(0, (run.runs, -1)).transpose(1, 2)
+        volumes = torch.unflatten(run.frames, 0, (run.runs, -1)).transpose(1, 2)
         spans, keep = _clips(run)
         maps = self.trunk(volumes, run.keep, keep)
         if run.keep is None:
@@ -167,8 +167,8 @@ class GaitGL(ImageNetwork):
         else:
             most = torch.stack([maps[0, :, start:stop].amax(dim=1) for start, stop in spans])
         # the generalised mean of a row
-        powers = most.clamp(min=_LEAST).pow(self.exponent).mean(dim=3)
-        return powers.pow(1 / self.exponent)
+        pooled: torch.Tensor = most.clamp(min=_LEAST).pow(self.exponent).mean(dim=3)
+        return pooled.pow(1 / self.exponent)
 
 
 def _long_enough(x: torch.Tensor, lengths: Sequence[int]) -> tuple[torch.Tensor, list[int]]:

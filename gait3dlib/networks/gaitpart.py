@@ -30,8 +30,8 @@ class StripConv(nn.Module):
         n, c, h, w = x.shape
         # with channels last a strip of rows lies in one piece
         strips = x.permute(0, 2, 3, 1).reshape(n * self.strips, h // self.strips, w, c).permute(0, 3, 1, 2)
-        out = self.conv(strips)
-        return out.permute(0, 2, 3, 1).reshape(n, h, w, out.shape[1]).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+        out: torch.Tensor = self.conv(strips)
+        return out.permute(0, 2, 3, 1).reshape(n, h, w, out.shape[1]).permute(0, 3, 1, 2)
 
 
 class PartConv(nn.Module):
@@ -47,7 +47,7 @@ class PartConv(nn.Module):
         """``[n, parts, inputs, t]`` -> ``[n, parts, outputs, t]``, zero padded to the same length."""
         parts, outputs, _, kernel = self.weight.shape
         out = functional.conv1d(x.flatten(1, 2), self.weight.flatten(0, 1), padding=kernel // 2, groups=parts)
-        return out.unflatten(1, (parts, outputs))
+        return torch.unflatten(out, 1, (parts, outputs))
 
 
 class ShortMoves(nn.Module):
@@ -75,9 +75,8 @@ class ShortMoves(nn.Module):
         # what lies past a walk must be to each layer the zero padding that a walk alone has
         gate = torch.sigmoid(layers[1](hidden if real is None else hidden * real))
         highest = x if real is None else x.masked_fill(~real, -torch.inf)
-        flat = {"kernel_size": window, "stride": 1, "padding": window // 2}
-        mean = functional.avg_pool1d(x.flatten(1, 2), **flat)
-        most = functional.max_pool1d(highest.flatten(1, 2), **flat)
+        mean = functional.avg_pool1d(x.flatten(1, 2), window, 1, window // 2)
+        most = functional.max_pool1d(highest.flatten(1, 2), window, 1, window // 2)
         pooled = (mean + most).view_as(x)
         return gate * (pooled if real is None else pooled.masked_fill(~real, 0.0))
 
@@ -141,7 +140,7 @@ def _trunk(channels: int, widths: Sequence[Sequence[int]], strips: Sequence[int]
 def _walk_by_walk(frames: torch.Tensor, run: Run) -> tuple[torch.Tensor, torch.Tensor | None]:
     """``[frames, c, parts]`` -> ``[n, t, c, parts]``, zero past each walk's end, and where it is real."""
     if run.runs == len(run.spans):
-        return frames.unflatten(0, (run.runs, -1)), None
+        return torch.unflatten(frames, 0, (run.runs, -1)), None
     walks = [frames[start:stop] for start, stop in run.spans]
     lengths = torch.tensor([len(walk) for walk in walks], device=frames.device)
     dense = pad_sequence(walks, batch_first=True)

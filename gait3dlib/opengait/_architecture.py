@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -72,12 +72,14 @@ class Architecture:
         read: keywords of ``network`` from OpenGait's names and shapes; KeyError = not this architecture.
         names: the rename table, ours -> OpenGait's.
         example: inputs that a network of default settings takes, with so many walks and frames.
+        always: keywords of ``network`` that make it this architecture and no other.
     """
 
     network: Callable[..., nn.Module]
     read: Callable[[Shapes], dict[str, Any]]
     names: Names
     example: Callable[[int, int], tuple[torch.Tensor, ...]]
+    always: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def keywords(self) -> list[str]:
@@ -87,7 +89,7 @@ class Architecture:
     def settings(self, shapes: Shapes) -> dict[str, Any] | None:
         """The keywords that these shapes ask for, or None where they are not of this architecture."""
         try:
-            return check(self.network, self.read(shapes))
+            return check(self.network, {**self.always, **self.read(shapes)})
         except (KeyError, ValueError, ArithmeticError, Gait3DError):
             return None
 
@@ -98,7 +100,7 @@ class Architecture:
             ConfigError: a setting is unknown or impossible.
         """
         with torch.device("meta"):
-            return build(self.network, settings)
+            return build(self.network, {**self.always, **settings})
 
     def sketch(self, settings: Mapping[str, Any]) -> nn.Module | None:
         """As :meth:`built`, but None where the settings ask for the impossible."""
@@ -135,7 +137,7 @@ class Architecture:
         out: State = {}
         for key, tensor in network.state_dict().items():
             parts = [state[name] for name, _ in self._renamed(key, tensor)]
-            out[key] = torch.stack(parts).reshape(tensor.shape).to(tensor.dtype)
+            out[key] = torch.stack(parts).detach().reshape(tensor.shape).to(tensor.dtype)
         return out
 
     def shapes(self, network: nn.Module) -> Shapes:
@@ -146,8 +148,9 @@ class Architecture:
         theirs, numbers, leaf = self._row(key)
         parts = tensor.unbind() if theirs.stacked else (tensor,)
         for index, part in enumerate(parts):
-            count = iter([*numbers, index])
-            name = re.sub(r"\*", lambda _, count=count: str(next(count)), theirs.name)
+            name = theirs.name
+            for number in [*numbers, str(index)][: name.count("*")]:
+                name = name.replace("*", number, 1)
             yield name + leaf, part.reshape((*part.shape, *[1] * theirs.trailing))
 
     def _row(self, key: str) -> tuple[Theirs, Sequence[str], str]:

@@ -105,12 +105,12 @@ def _read_deepgaitv2(shapes: Shapes, mode: str) -> dict[str, Any]:
     if mode == "p3d" and channels == 2:
         channels = 1  # two are SkeletonGait's
     settings = _read_deep(shapes, f"layer1.{_WRAPPED}", layers, conv)
-    return {"mode": mode, "channels": channels, **settings}
+    return {"channels": channels, **settings}
 
 
 def _read_skeletongait(shapes: Shapes) -> dict[str, Any]:
     settings = _read_deepgaitv2(shapes, "p3d")
-    return {key: value for key, value in settings.items() if key not in ("mode", "channels")}
+    return {key: value for key, value in settings.items() if key != "channels"}
 
 
 def _read_skeletongait_pp(shapes: Shapes) -> dict[str, Any]:
@@ -120,9 +120,14 @@ def _read_skeletongait_pp(shapes: Shapes) -> dict[str, Any]:
 
 
 def _of_mode(mode: str) -> Architecture:
-    return Architecture(
-        DeepGaitV2, lambda shapes: _read_deepgaitv2(shapes, mode), DEEPGAITV2[mode], images(1)
-    )
+    def read(shapes: Shapes) -> dict[str, Any]:
+        return _read_deepgaitv2(shapes, mode)
+
+    return Architecture(DeepGaitV2, read, DEEPGAITV2[mode], images(1), {"mode": mode})
+
+
+def _read_lidargait(shapes: Shapes) -> dict[str, Any]:
+    return {**_read_gaitbase(shapes), "channels": 3}
 
 
 ARCHITECTURES = {
@@ -132,7 +137,5 @@ ARCHITECTURES = {
     "DeepGaitV2-3D": _of_mode("3d"),
     "SkeletonGait": Architecture(SkeletonGait, _read_skeletongait, DEEPGAITV2["p3d"], images(2)),
     "SkeletonGait++": Architecture(SkeletonGaitPP, _read_skeletongait_pp, SKELETONGAIT_PP, images(3)),
-    "LidarGait": Architecture(
-        LidarGait, lambda shapes: {**_read_gaitbase(shapes), "channels": 3}, GAITBASE, images(3, 64, 64)
-    ),
+    "LidarGait": Architecture(LidarGait, _read_lidargait, GAITBASE, images(3, 64, 64)),
 }
