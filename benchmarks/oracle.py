@@ -98,8 +98,8 @@ def known(shapes: Array, movement: Array, frames: int, seed: int) -> Known:
     return Known(seen, movement, heights * (1 + HEIGHT_ERROR * rng.standard_normal(len(heights))))
 
 
-def scores(features: Array, people: NDArray[np.str_], probe: Array, gallery: Array) -> Array:
-    """Minus the Mahalanobis distance ``[probes, gallery]`` under the covariance within people."""
+def scores(features: Array, people: NDArray[np.str_], gallery: NDArray[np.int64]) -> Array:
+    """Minus the Mahalanobis distance ``[n, gallery]`` under the covariance within people."""
     _, person = np.unique(people, return_inverse=True)
     count = np.bincount(person)
     mean = np.array([np.bincount(person, column) for column in features.T]).T / count[:, None]
@@ -111,9 +111,7 @@ def scores(features: Array, people: NDArray[np.str_], probe: Array, gallery: Arr
     spread = np.maximum(features.std(axis=0), 1e-9)
     covariance = (residual / spread).T @ (residual / spread) / free + 1e-6 * np.eye(features.shape[1])
     white = np.linalg.solve(np.linalg.cholesky(covariance), (features / spread).T).T
-    a, b = white[probe], white[gallery]
-    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
-    return -np.sqrt(np.maximum(squared, 0.0))
+    return np.asarray(-np.sqrt(_squared(white, white[gallery])))
 
 
 def training_people(
@@ -157,10 +155,10 @@ class KernelRidge:
         """``[n, m]``."""
         away = _squared(self._scaled(features), self.rows) / self.rows.shape[1]
         columns = [np.exp(-away / (2 * w**2)) @ self.weights[:, k] for k, w in enumerate(self.widths)]
-        return self.offset + np.stack(columns, axis=1)
+        return np.asarray(self.offset + np.stack(columns, axis=1))
 
     def _scaled(self, features: Array) -> Array:
-        return (features - self.centre) / self.spread
+        return np.asarray((features - self.centre) / self.spread)
 
 
 def _cross_validated(kernel: Array, targets: Array, group: NDArray[np.int64]) -> Array:
@@ -177,4 +175,5 @@ def _cross_validated(kernel: Array, targets: Array, group: NDArray[np.int64]) ->
 
 
 def _squared(a: Array, b: Array) -> Array:
-    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T, 0.0)
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
+    return np.asarray(np.maximum(squared, 0.0))

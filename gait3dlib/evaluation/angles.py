@@ -14,7 +14,8 @@ from gait3dlib.evaluation.scores import similarity
 
 # limbs by their ends in COCO's order: arms, legs, shoulders, hips, both sides of the trunk
 LIMBS = (
-    (5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12)
+    (5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16),
+    (5, 6), (11, 12), (5, 11), (6, 12),
 )  # fmt: skip
 HARMONICS = 3
 STRIDES_HZ = np.arange(0.6, 1.41, 0.02)
