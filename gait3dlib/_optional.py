@@ -21,6 +21,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     # ouster-sdk pins an old click, a web server and its own tests' packages, and needs none of them here
     "ouster": ("ouster", " and then: pip install --no-deps ouster-sdk==1.0.1"),
     "rosbags": ("bags", ""),
+    "pyrealsense2": ("realsense", ""),
     "spconv": ("sparse", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),

@@ -18,6 +18,7 @@ NEEDS = {
     "simulated": "embreex",
     "velodyne": "velodyne_decoder",
     "ouster": "ouster.sdk.core",
+    "realsense": "pyrealsense2",
 }
 CALLS = {
     "video": "video:walk.mp4, video:FOLDER, video:0",
@@ -26,6 +27,7 @@ CALLS = {
     "velodyne": "velodyne:2368, velodyne:FILE.pcap",
     "ouster": "ouster:7502,host=NAME, ouster:FILE.pcap",
     "livox": "livox:56301, livox:FILE.pcap",
+    "realsense": "realsense, realsense:SERIAL, realsense:FILE.db3",
     "point_files": "point_files:FOLDER, point_files:FILE.bag",
 }
 

@@ -20,6 +20,7 @@ from gait3dlib.simulation.packets import write_capture
 from gait3dlib.types import STREAM_SPECS, EndOfStream, Frame, GaitSequence, Sensor, StreamSpec
 
 NAMES = registry.names("sensor")
+REALSENSE = Path(__file__).parent.parent / "golden" / "realsense" / "sdk_2_57.bag"
 
 
 def images(folder: Path, walk: GaitSequence) -> str:
@@ -77,6 +78,7 @@ def clouds(folder: Path, walk: GaitSequence) -> str:
 
 # what follows the colon, so that one of each kind can be opened without a device
 TEXTS: dict[str, Callable[[Path, GaitSequence], str]] = {
+    "realsense": lambda folder, walk: str(REALSENSE),
     "replay": recording,
     "livox": livox_capture,
     "ouster": ouster_capture,

@@ -1,0 +1,81 @@
+"""Patterns that a software RealSense sees, and how to read all of it; run it to write a file of them.
+
+``python tests/unit/software_realsense.py OUT.bag`` with pyrealsense2 2.57 made tests/golden/realsense: later
+releases of the SDK write only .db3.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gait3dlib.sensors.realsense import Realsense
+from gait3dlib.simulation.software_camera import Shot, SoftwareBus, SoftwareCamera
+from gait3dlib.types import Calibration, EndOfStream, Frame
+
+WIDTH, HEIGHT = 48, 32
+CAMERA = Calibration(WIDTH, HEIGHT, 40.0, 41.0, 23.5, 15.5)
+START_NS = 1_000_000_000
+
+
+def patterns(count: int = 12, fps: float = 30.0) -> list[Shot]:
+    """Shots whose every pixel changes from one to the next."""
+    row, col = np.mgrid[:HEIGHT, :WIDTH]
+    out = []
+    for n in range(count):
+        depth = (700 + 40 * n + 13 * col + 7 * row).astype(np.uint16)
+        depth[n % HEIGHT] = 0
+        color = np.stack([(col * 5 + n) % 256, (row * 7) % 256, (col + row + 3 * n) % 256], -1)
+        out.append(Shot(depth, START_NS + round(n * 1e9 / fps), color.astype(np.uint8)))
+    return out
+
+
+def played(sensor: Realsense, timeout_s: float = 10.0) -> list[Frame]:
+    """All frames of a file."""
+    frames = []
+    with sensor:
+        try:
+            while True:
+                frames.append(sensor.read(timeout_s))
+        except EndOfStream:
+            return frames
+
+
+class Eager:
+    """A pace that waits for the reader, so that a busy machine loses nothing."""
+
+    def __init__(self, ahead: int = 3, least_s: float = 0.002) -> None:
+        self.sensor: Realsense | None = None
+        self._ahead, self._least_s = ahead, least_s
+
+    def __call__(self, number: int) -> None:
+        until = time.monotonic() + 1.0
+        while self._behind(number) and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(self._least_s)
+
+    def _behind(self, number: int) -> bool:
+        return self.sensor is not None and self.sensor.counts.frames + self._ahead < number
+
+
+def plugged(
+    shots: list[Shot], *, pace: Callable[[int], None] | None = None, **more: object
+) -> tuple[SoftwareCamera, Realsense]:
+    """A software camera and the adapter that reads it."""
+    eager = pace or Eager()
+    names = ("serial", "color", "units_m", "usb", "clock", "fps")
+    camera = SoftwareCamera(shots, CAMERA, pace=eager, **{k: v for k, v in more.items() if k in names})  # type: ignore[arg-type]
+    options = {"width": WIDTH, "height": HEIGHT, "warm_up_s": 0.0, "bus": SoftwareBus([camera])}
+    options |= {k: v for k, v in more.items() if k not in names}
+    sensor = Realsense(**options)  # type: ignore[arg-type]
+    if isinstance(eager, Eager):
+        eager.sensor = sensor
+    return camera, sensor
+
+
+if __name__ == "__main__":
+    print(SoftwareCamera(patterns(), CAMERA).record(Path(sys.argv[1])), "shots")
