@@ -73,7 +73,7 @@ def strolls() -> list[GaitSequence]:
     asked = {"fps": 10.0, "seconds": 0.8, "size": 64, "streams": STREAMS}
     people = [sample_walker(seed=1, index=index) for index in range(4)]
     seen = [pair for who in people for pair in observe_views(who, (90.0, 45.0), seed=1, **asked)]
-    return [_with_joints(seq, truth) for seq, truth in seen]
+    return [_with_points(_with_joints(seq, truth)) for seq, truth in seen]
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,8 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in simulate(folder, walkers=6, seed=5, sessions=2, views=views, jobs=1, **asked):
         with open_recording(path) as recording:
             truths = [recording.truth(number) for number in range(len(recording.walks))]
-            walks = [_with_joints(seq, truth) for seq, truth in zip(recording, truths, strict=True) if truth]
+            both = zip(recording, truths, strict=True)
+            walks = [_with_points(_with_joints(seq, truth)) for seq, truth in both if truth]
         save(path, *walks, truths=truths)
     return folder
 
@@ -126,6 +127,28 @@ def _with_joints(seq: GaitSequence, truth: Truth) -> GaitSequence:
     joints = joints + rng.normal(0, 0.005, joints.shape).astype(np.float32)
     t_ns = seq.start_ns + np.arange(len(joints), dtype=np.int64) * 100_000_000
     return dataclasses.replace(seq, streams={**seq.streams, "joints": Stream(joints, t_ns, "m")})
+
+
+def _with_points(seq: GaitSequence) -> GaitSequence:
+    """A camera alone gives no points of a LiDAR: some on the limbs, 6 m away, from the side of the view."""
+    from gait3dlib.body import PARENTS
+
+    joints = seq.streams["joints"]
+    view = int(seq.meta.view_deg or 0)
+    rng = np.random.default_rng(view + 1)
+    along = rng.uniform(0, 1, (len(joints), 23, 8, 1))
+    near, far = (
+        joints.data[:, None, 1:].swapaxes(1, 2),
+        joints.data[:, None, list(PARENTS[1:])].swapaxes(1, 2),
+    )
+    points = (near + along * (far - near) + rng.normal(0, 0.03, (*along.shape[:3], 3))).reshape(-1, 3)
+    points[:, :2] -= points[:, :2].mean(axis=0)
+    turn = np.radians(view)
+    points[:, :2] = points[:, :2] @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]] + (6, 0)
+    data = np.column_stack([points, rng.uniform(0, 1, len(points))]).astype(np.float32)
+    offsets = np.arange(len(joints) + 1) * 23 * 8
+    stream = Stream(data, joints.t_ns, "m", offsets=offsets)
+    return dataclasses.replace(seq, streams={**seq.streams, "points": stream})
 
 
 def _data_folder() -> Path | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
 
-from gait3dlib.config import NotNegative, Share
+from gait3dlib.config import NotNegative, Share, build
 from gait3dlib.data._warps import erased, perspective, turned
+from gait3dlib.data.augment_lidar import LidarAugment
 
 
 class Augment:
@@ -31,6 +33,7 @@ class Augment:
         turn: probability of a rotation about OpenGait's centre, see :func:`~gait3dlib.data._warps.turned`.
         turn_deg: the largest such rotation.
         erase: probability of a black rectangle of 5 to 20 % of the picture.
+        points: settings of :class:`~gait3dlib.data.augment_lidar.LidarAugment`, for frames that are points.
     """
 
     def __init__(
@@ -48,14 +51,26 @@ class Augment:
         turn: Share = 0.0,
         turn_deg: NotNegative = 10.0,
         erase: Share = 0.0,
+        points: dict[str, Any] | None = None,
     ) -> None:
+        self.points: LidarAugment = build(LidarAugment, points or {}, "augment.points")
         self.perspective, self.perspective_px = perspective, perspective_px
         self.turn, self.turn_deg, self.erase = turn, turn_deg, erase
         self.flip, self.affine, self.edges, self.cover = flip, affine, edges, cover
         self.rotate_deg, self.scale, self.shift = rotate_deg, scale, shift
 
-    def __call__(self, frames: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape; what is no image comes back as it is."""
+    def __call__(
+        self,
+        frames: torch.Tensor,
+        generator: torch.Generator,
+        kind: Literal["images", "points"] = "images",
+    ) -> torch.Tensor:
+        """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape; what is no image comes back as it is.
+
+        ``kind`` is what the modality says of its frames: a walker's points are changed as points.
+        """
+        if kind == "points":
+            return self.points(frames, generator)
         if frames.dtype != torch.uint8 or frames.ndim != 5:
             return frames
         b, t, c, h, w = frames.shape

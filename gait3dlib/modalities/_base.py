@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -80,6 +80,7 @@ class Modality(ABC):
     streams: ClassVar[tuple[StreamSpec, ...]]
     derives_from: ClassVar[tuple[str, ...]] = ()  # what `derive` reads: an ablation credits these
     ordered: ClassVar[bool] = False  # the encoder looks along time: training draws frames in a row
+    frames_are: ClassVar[Literal["images", "points"]] = "images"  # how training augments them
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """Make the first stream from others, or None where that cannot be done."""

@@ -105,5 +105,9 @@ def _encode_variant(
         count = int(rng.integers(frames, 3 * frames))
         some = samples[start : start + CHUNK]
         drawn = [s and draw_frames(s, count, rng, ordered=modality.ordered) for s in some]
-        parts.append(encode_batch(encoder, modality, drawn, samples, lambda x: jitter(x, generator)))
+        parts.append(
+            encode_batch(
+                encoder, modality, drawn, samples, lambda x: jitter(x, generator, modality.frames_are)
+            )
+        )
     return join_tokens(parts)

@@ -183,12 +183,11 @@ class EncoderTask:
         rows = self.sampler.batch(step)
         rng = np.random.default_rng([self.seed, 2, step])
         along = self.modality.ordered
-        drawn = [
-            draw_frames(self.split.train_samples[r], self.plan.frames, rng, ordered=along) for r in rows
-        ]
+        drawn = [draw_frames(self.split.train_samples[r], self.plan.frames, rng, ordered=along) for r in rows]
         batch = self.modality.collate(drawn)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        batch = Batch(self.jitter(batch.frames, generator), batch.lengths, batch.t_s).to(self.device)
+        frames = self.jitter(batch.frames, generator, self.modality.frames_are)
+        batch = Batch(frames, batch.lengths, batch.t_s).to(self.device)
         tokens, logits, attributes, traits = network(batch.frames, batch.lengths, batch.t_s)
         wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
         losses = {

@@ -98,14 +98,15 @@ def test_in_one_batch_some_walks_lack_what_others_have(
     model: GaitModel, samples: dict[str, list[Sample]]
 ) -> None:
     subsets = [s for k in range(1, len(NAMES) + 1) for s in itertools.combinations(NAMES, k)]
-    rows = {n: [samples[n][i] if n in s else None for i, s in enumerate(subsets)] for n in NAMES}
+    walks = {n: list(itertools.islice(itertools.cycle(samples[n]), len(subsets))) for n in NAMES}
+    rows = {n: [walks[n][i] if n in s else None for i, s in enumerate(subsets)] for n in NAMES}
     mixed = batches(model, rows)
     for batch in mixed.values():
         batch.frames[batch.lengths == 0] = garbage(batch.frames[batch.lengths == 0])
     with torch.inference_mode():
         together = model(mixed)
         for i, subset in enumerate(subsets):
-            alone = model(batches(model, {n: [samples[n][i]] for n in subset}))
+            alone = model(batches(model, {n: [walks[n][i]] for n in subset}))
             row = Outputs(**{name: value[i : i + 1] for name, value in vars(together).items()})
             same(row, alone, **CLOSE32)
 
