@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gait3dlib._optional import require
+from gait3dlib.cli import _gait
 from gait3dlib.cli import _options as option
 from gait3dlib.cli._output import console, counting, note, read_names, show_json, show_table, simple_table
 from gait3dlib.errors import ConfigError, InputError, did_you_mean
@@ -25,8 +26,15 @@ STREAMS = ("smpl",)
 def derive(
     recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording (.h5) with walks.")],
     stream: Annotated[
-        str, typer.Option("--stream", metavar="NAME", help="What to make: smpl, a body fitted to the walk.")
-    ],
+        str | None,
+        typer.Option("--stream", metavar="NAME", help="What to make: smpl, a body fitted to the walk."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write a gait report (HTML); with or without --stream."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Recording to write; by default RECORDING with -smpl."),
@@ -49,8 +57,17 @@ def derive(
     The stream smpl is a body and its poses, fitted over the whole walk to its joints, keypoints, points,
     depth and silhouettes. Height comes with all of them; mass needs one of the last three.
 
+    With --report a page says what a clinician or coach looks at: steps and strides, joint angles, and
+    inferred moments and powers over the gait cycle, each with its uncertainty. Not a medical device.
+
     Example: gait3d derive --stream smpl walk.h5
     """
+    if stream is None:
+        if report is None:
+            raise ConfigError("say what to derive: --stream smpl, or --report gait.html")
+        require("torch")
+        _gait.write(report, _read(recording, walk).walks, recording.name, seed, as_json=as_json)
+        return
     if stream not in STREAMS:
         raise ConfigError(f"no stream {stream!r} can be derived{did_you_mean(stream, STREAMS)}")
     require("torch")
@@ -70,9 +87,11 @@ def derive(
     rows = [_row(number, fit) for number, fit in zip(source.walks, fits, strict=True)]
     if as_json:
         show_json({"out": str(target), "stream": stream, "walks": rows})
-        return
-    _show(rows)
-    console().print(f"written: {target}", soft_wrap=True)
+    else:
+        _show(rows)
+        console().print(f"written: {target}", soft_wrap=True)
+    if report is not None:
+        _gait.write(report, dict(zip(source.walks, made, strict=True)), recording.name, seed, as_json=as_json)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""HTML fragments from one file, filled with values that are escaped unless they are HTML already."""
+"""HTML fragments from two files, filled with values that are escaped unless they are HTML already."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from string import Template
 
 from gait3dlib._resources import asset
 
+FILES = ("report.html", "gait_report.html")  # what is named in the second starts with "gait"
+
 
 class Html(str):
     """Text that is HTML already; any other string is escaped when it is filled in."""
 
 
 def fill(name: str, /, **values: object) -> Html:
-    """The fragment ``name`` of ``_assets/report.html`` with its placeholders filled."""
+    """The fragment ``name`` with its placeholders filled."""
     safe = {k: v if isinstance(v, Html) else html.escape(str(v)) for k, v in values.items()}
     return Html(_fragments()[name].substitute(safe))
 
@@ -33,5 +35,8 @@ def raw(name: str) -> Html:
 
 @cache
 def _fragments() -> dict[str, Template]:
-    pieces = re.split(r"^<!--@ (\w+) -->\n", asset("report.html").read_text("utf-8"), flags=re.MULTILINE)
-    return {name: Template(text) for name, text in zip(pieces[1::2], pieces[2::2], strict=True)}
+    found: dict[str, Template] = {}
+    for file in FILES:
+        pieces = re.split(r"^<!--@ (\w+) -->\n", asset(file).read_text("utf-8"), flags=re.MULTILINE)
+        found |= {name: Template(text) for name, text in zip(pieces[1::2], pieces[2::2], strict=True)}
+    return found
