@@ -24,11 +24,11 @@ CALLS = {
     "video": "video:walk.mp4, video:FOLDER, video:0",
     "replay": "replay:walk.h5",
     "simulated": "simulated:seed=3",
-    "velodyne": "velodyne:2368, velodyne:FILE.pcap",
-    "ouster": "ouster:7502,host=NAME, ouster:FILE.pcap",
-    "livox": "livox:56301, livox:FILE.pcap",
+    "velodyne": "velodyne:2368, velodyne:X.pcap",
+    "ouster": "ouster:X.pcap",
+    "livox": "livox:56301, livox:X.pcap",
     "realsense": "realsense, realsense:SERIAL, realsense:FILE.db3",
-    "point_files": "point_files:FOLDER, point_files:FILE.bag",
+    "point_files": "point_files:FOLDER",
 }
 
 
@@ -59,7 +59,7 @@ def port(row: dict[str, Any]) -> dict[str, Any]:
     except SensorError as error:
         return {"name": name, "call": f"{name}:{number}", "works": False, "remedy": str(error)}
     if heard is None:
-        remedy = f"nothing arrives at UDP port {number}; to plug one in, see docs/mounting.md"
+        remedy = "silent; see docs/mounting.md"
         return {"name": name, "call": f"{name}:{number}", "works": False, "remedy": remedy}
     more = f",host={heard.source}" if name == "ouster" else ""
     return {"name": name, "call": f"{name}:{number}{more}", "works": True, "remedy": f"{heard.source} sends"}

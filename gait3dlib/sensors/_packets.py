@@ -79,6 +79,7 @@ class PacketSensor(ABC):
         mount: a JSON file with the sensor's place in the world, see ``gait3d mount``.
     """
 
+    queue_size = 256  # scans: looking for people may fall behind for a while, and none be lost
     kind: ClassVar[str]  # as on the command line
     maker: ClassVar[str]
     default_port: ClassVar[int]

@@ -45,7 +45,7 @@ class Pump:
 
     Args:
         sensor: a closed sensor.
-        queue_size: frames that may wait for the consumer.
+        queue_size: frames that may wait for the consumer; by default the sensor's own ``queue_size``, or 64.
         timeout_s: after this much silence a live sensor counts as failed.
         reconnect: how often in a row a live sensor is opened again before its error is raised.
         backoff_s: the first pause before opening again; at most 30 s in the end.
@@ -59,7 +59,7 @@ class Pump:
         self,
         sensor: Sensor,
         *,
-        queue_size: int = 64,
+        queue_size: int | None = None,
         timeout_s: float = 5.0,
         reconnect: int = 5,
         backoff_s: float = 0.5,
@@ -67,7 +67,8 @@ class Pump:
     ) -> None:
         self.sensor = sensor
         self.live = bool(getattr(sensor, "live", True))
-        self._size = max(1, queue_size)
+        wanted = getattr(sensor, "queue_size", 64) if queue_size is None else queue_size
+        self._size = max(1, int(wanted))
         self._timeout_s = timeout_s
         self._reconnect = reconnect if self.live else 0
         self._backoff_s = backoff_s
