@@ -403,10 +403,10 @@ CORRIDOR = "simulated:seed=3,walkers=1,fps=12,gap_s=0.2"
 def test_sensors_lists_what_can_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = said_json("sensors")
     assert {"video", "replay", "simulated"} <= {row["name"] for row in found["sensors"]}  # type: ignore[attr-defined]
-    monkeypatch.setitem(_listing.NEEDS, "video", "sounddevice_that_is_not_there")
+    monkeypatch.setitem(_listing.NEEDS, "video", "nowhere")
     table = " ".join(good("sensors").stdout.split())
     assert "no pip install" not in table
-    assert "sounddevice_that_is_not_there is needed here" in table
+    assert "nowhere is needed here" in table
     camera = tmp_path / "video3"
     camera.touch()
     assert _listing.webcam(camera) == {"name": "webcam", "call": "video:3", "works": True, "remedy": ""}
