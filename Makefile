@@ -11,13 +11,14 @@ DEMO   ?= demo
 # One thread a process: the tests run one process a core, and small networks gain nothing from more.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check format benchmarks-doc clean
 
 help:
 	@echo "make demo    simulate a corridor, enrol and recognise walkers, write $(DEMO)/report.html"
 	@echo "make test    all tests, with coverage"
 	@echo "make check   lint, formatting, types, import layers, cards and configs"
 	@echo "make format  rewrite the sources in the project's format"
+	@echo "make benchmarks-doc  write docs/benchmarks.md from benchmarks/results"
 	@echo "make clean   remove the environment and everything that was built"
 
 setup: $(STAMP)
@@ -51,6 +52,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmarks-doc: $(STAMP)
+	$(BIN)/python benchmarks/write_docs.py
 
 clean:
 	rm -rf $(VENV) build dist $(DEMO) .coverage .coverage.* htmlcov

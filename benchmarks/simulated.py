@@ -23,6 +23,7 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from gait3dlib.evaluation.impostors import subsets
 from gait3dlib.pipeline import Pipeline
 from gait3dlib.recording import Recording, open_recording
 from gait3dlib.simulation.frozen import digest, load
-from gait3dlib.types import Outputs
+from gait3dlib.types import Labels, Outputs
 
 TASKS = {"age": "age_years", "bmi": "bmi_kg_m2"}
 ORACLES = ("movement", "build", "both", "both and height")
@@ -56,9 +57,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def energy_images(trial: Trial) -> NDArray[Any]:
+def energy_images(trial: Trial, jobs: int | None = None) -> NDArray[Any]:
     """Scores ``[n, gallery]`` of the gait energy image."""
-    samples = trial.folder.prepare("silhouette", {})
+    samples = trial.folder.prepare("silhouette", {}, jobs=jobs)
     frames = [samples[i] for i in trial.chosen]
     blank = np.zeros((64, 44), np.float32)
     images = [blank if s is None else gait_energy_image(s.frames[:, 0]) for s in frames]
@@ -84,12 +85,12 @@ def key_points(trial: Trial) -> NDArray[Any]:
     return keypoint_scores(features, [features[i] for i in trial.gallery])
 
 
-def outputs(trial: Trial, pipeline: Pipeline) -> dict[str, Outputs]:
+def outputs(trial: Trial, pipeline: Pipeline, jobs: int | None = None) -> dict[str, Outputs]:
     """What each subset of the modalities says of every walk."""
     tokens = {}
     for name, modality in pipeline.model.modalities.items():
         say(f"encoding {name}")
-        samples = trial.folder.prepare(name, dict(vars(modality)))
+        samples = trial.folder.prepare(name, dict(vars(modality)), jobs=jobs)
         chosen = [samples[i] for i in trial.chosen]
         tokens[name] = encode_walks(pipeline.model.encoders[name], modality, chosen, device=pipeline.device)
     found = {}
@@ -116,18 +117,22 @@ class Oracle:
         if self.there:
             shape, style = trial.truth["shape"], trial.truth["style_of_the_day"]
             self.known = oracle.known(shape, style, self.frames, rules.seed)
+            columns = self.known.features(ORACLES[-1]).shape[1]
+            # fewer walks give no covariance within people
+            self.there = len(trial.people) - len(set(trial.people.tolist())) >= 2 * columns
 
     def scores(self, what: str) -> NDArray[Any]:
         """``[n, gallery]``."""
         return oracle.scores(self.known.features(what), self.trial.people, self.trial.gallery)
 
+    @cached_property
+    def _taught(self) -> tuple[oracle.Known, list[Labels]]:
+        rules, train = self.trial.rules, self.trial.rules.splits["train"]
+        return oracle.training_people(rules.seed, train.first, train.people, rules.motion, self.frames)
+
     def attributes(self, what: str) -> dict[str, NDArray[Any]]:
         """Age, BMI and sex ``[n]`` of every walk."""
-        rules = self.trial.rules
-        train = rules.splits["train"]
-        seen, labels = oracle.training_people(
-            rules.seed, train.first, train.people, rules.motion, self.frames
-        )
+        seen, labels = self._taught
         targets = [[x.age_years, x.bmi_kg_m2, float(x.gender == "female")] for x in labels]
         fit = oracle.KernelRidge(seen.features(what), np.array(targets, np.float64), np.arange(len(labels)))
         return dict(zip(("age", "bmi", "gender"), fit.predict(self.known.features(what)).T, strict=True))
@@ -177,7 +182,9 @@ def spoken(given: Outputs) -> dict[str, NDArray[Any]]:
     return {task: np.where(blind, np.nan, values) for task, values in said.items()}
 
 
-def tables(trial: Trial, weights: list[str], seed: int, with_oracle: bool = True) -> dict[str, Any]:
+def tables(
+    trial: Trial, weights: list[str], seed: int, *, with_oracle: bool = True, jobs: int | None = None
+) -> dict[str, Any]:
     """Every table, ready for JSON."""
     rows = trial.rows()
     matrices, attributes = {}, []
@@ -189,13 +196,13 @@ def tables(trial: Trial, weights: list[str], seed: int, with_oracle: bool = True
         for task in TASKS:
             head = dict(pipeline.model.heads.items()).get(task)
             train_mean[task] = float(getattr(head, "label_mean", np.nan))
-        for name, given in outputs(trial, pipeline).items():
+        for name, given in outputs(trial, pipeline, jobs).items():
             label = name if len(weights) == 1 else f"{which}: {name}"
             matrices[label] = embedding_scores(given, trial.gallery)
             for row in some:
                 attributes += described(trial, label, spoken(given), train_mean, row, seed)
     say("baselines")
-    matrices["gait energy image"] = energy_images(trial)
+    matrices["gait energy image"] = energy_images(trial, jobs)
     matrices["limb directions, Fourier"] = key_points(trial)
     if with_oracle and truth.there:
         say("oracle")

@@ -20,6 +20,7 @@ LIMBS = (
 HARMONICS = 3
 STRIDES_HZ = np.arange(0.6, 1.41, 0.02)
 LEAST_FRAMES = 10
+LEAST_SPREAD = 0.01  # half a degree: what differs by less between people is rounding
 
 
 def keypoint_fourier(keypoints: NDArray[Any], t_s: NDArray[Any]) -> F32 | None:
@@ -77,7 +78,7 @@ def keypoint_scores(probe: Sequence[F32 | None], gallery: Sequence[F32 | None]) 
     enrolled = np.array([f for f in gallery if f is not None])
     if len(enrolled) < 2:
         raise InputError("key points of at least two gallery walks are needed for their baseline")
-    centre, spread = enrolled.mean(axis=0), np.maximum(enrolled.std(axis=0), 1e-6)
+    centre, spread = enrolled.mean(axis=0), np.maximum(enrolled.std(axis=0), LEAST_SPREAD)
     sides = ([centre if f is None else f for f in side] for side in (probe, gallery))
     a, b = ((np.array(side).reshape(-1, len(centre)) - centre) / spread for side in sides)
     scores = similarity(a.astype(np.float32), b.astype(np.float32), metric="euclidean")
