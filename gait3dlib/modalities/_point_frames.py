@@ -49,7 +49,7 @@ def point_frames(
     Raises:
         InputError: a walker of more than 5 m.
     """
-    clouds = [points[a:b, :3].astype(np.float64) for a, b in itertools.pairwise(offsets)]
+    clouds = [_unique(points[a:b, :3].astype(np.float64)) for a, b in itertools.pairwise(offsets)]
     _check_unit(clouds)
     clouds = [cloud[(cloud[:, 2] > -0.2) & (cloud[:, 2] < TOP_M)] for cloud in clouds]
     kept = np.flatnonzero([len(cloud) >= LEAST for cloud in clouds])
@@ -121,7 +121,12 @@ def _turned(points: F64, angle: float) -> F64:
 
 def _chosen(points: F64, count: int) -> F64:
     """``count`` of the points: each once and sorted by height first; evenly spaced or repeated."""
-    unique = np.unique(points[:, ::-1], axis=0)[:, ::-1]
+    unique = _unique(points)
     if len(unique) > count:
         return unique[(2 * np.arange(count) + 1) * len(unique) // (2 * count)]
     return unique[np.arange(count) % len(unique)]
+
+
+def _unique(points: F64) -> F64:
+    """Every point once, by height, then y, then x."""
+    return np.unique(points[:, ::-1], axis=0)[:, ::-1]
