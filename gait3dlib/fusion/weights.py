@@ -72,7 +72,9 @@ def load_encoder(encoder: nn.Module, path: Path, settings: Mapping[str, Any]) ->
         WeightsError: not a weights file, or of an encoder with other settings.
     """
     tensors, meta = read(path)
-    if meta.get("config") != dict(settings):
+    made = meta.get("config")
+    # settings that did not exist when it was made had no other value than their default
+    if not isinstance(made, dict) or resolved(str(meta.get("name")), made) != dict(settings):
         raise WeightsError(f"{path}: made with {meta.get('config')}, not with {dict(settings)}")
     try:
         encoder.load_state_dict(tensors)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any, Literal
 
 from gait3dlib.config import Count
-from gait3dlib.modalities._base import Modality, Sample, seconds
+from gait3dlib.modalities._base import Sample, seconds
+from gait3dlib.modalities._image_networks import ImageModality
 from gait3dlib.modalities._silhouettes import cut_sides, normalise_silhouettes
-from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.types import STREAM_SPECS, GaitSequence
 
 
-class Silhouette(Modality):
+class Silhouette(ImageModality):
     """Silhouettes normalised to 64 x 44 (the field's convention), encoded strip by strip.
 
     Args:
-        width: channels of the encoder's first stage.
-        strips: body strips, one token each; divides 16.
+        encoder: "strips", or a published network (see :mod:`gait3dlib.networks`).
+        width: channels of the first stage of "strips".
+        strips: body strips of "strips", one token each; divides 16.
+        network: keywords of a published network, such as its widths and depths.
     """
 
     streams = (STREAM_SPECS["silhouette"],)
+    channels = 1
 
-    def __init__(self, *, width: Count = 24, strips: Count = 16) -> None:
-        self.width = width
-        self.strips = strips
+    def __init__(
+        self,
+        *,
+        encoder: Literal["strips", "gaitbase", "deepgaitv2", "gaitset", "gaitpart", "gaitgl"] = "strips",
+        width: Count = 24,
+        strips: Count = 16,
+        network: dict[str, Any] | None = None,
+    ) -> None:
+        self.choose(encoder, width, strips, network)
 
     def prepare(self, seq: GaitSequence) -> Sample | None:
         """uint8 ``[T, 1, 64, 44]``; frames that show almost nobody are left out."""
@@ -32,7 +41,3 @@ class Silhouette(Modality):
         if not len(kept):
             return None
         return Sample(cut_sides(frames)[:, None], seconds(seq, stream)[kept], ("silhouette",))
-
-    def encoder(self, dim: int) -> nn.Module:
-        """A :class:`StripEncoder` on one channel."""
-        return StripEncoder(1, dim, self.width, self.strips)

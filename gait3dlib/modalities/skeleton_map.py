@@ -5,31 +5,41 @@ Fan et al., SkeletonGait, AAAI 2024: what clothes hide from a silhouette, a skel
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any, Literal
 
 from gait3dlib.config import Count, Positive
-from gait3dlib.modalities._base import Modality, Sample, seconds
+from gait3dlib.modalities._base import Sample, seconds
+from gait3dlib.modalities._image_networks import ImageModality
 from gait3dlib.modalities._silhouettes import cut_sides
 from gait3dlib.modalities._skeleton_maps import skeleton_maps
-from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.perception.layouts import coco17
 from gait3dlib.types import STREAM_SPECS, GaitSequence
 
 
-class SkeletonMap(Modality):
+class SkeletonMap(ImageModality):
     """Skeleton maps of 2 x 64 x 44 (limbs, joints), encoded strip by strip.
 
     Args:
-        width: channels of the encoder's first stage.
-        strips: body strips, one token each; divides 16.
+        encoder: "strips", or a published network (see :mod:`gait3dlib.networks`).
+        width: channels of the first stage of "strips".
+        strips: body strips of "strips", one token each; divides 16.
+        network: keywords of a published network, such as its widths and depths.
         sigma: spread of the Gaussians in pixels of the 128 x 128 canvas.
     """
 
     streams = (STREAM_SPECS["keypoints"],)
+    channels = 2
 
-    def __init__(self, *, width: Count = 24, strips: Count = 16, sigma: Positive = 8.0) -> None:
-        self.width = width
-        self.strips = strips
+    def __init__(
+        self,
+        *,
+        encoder: Literal["strips", "skeletongait", "gaitbase", "gaitset", "gaitpart", "gaitgl"] = "strips",
+        width: Count = 24,
+        strips: Count = 16,
+        network: dict[str, Any] | None = None,
+        sigma: Positive = 8.0,
+    ) -> None:
+        self.choose(encoder, width, strips, network)
         self.sigma = sigma
 
     def prepare(self, seq: GaitSequence) -> Sample | None:
@@ -39,7 +49,3 @@ class SkeletonMap(Modality):
         if not len(kept):
             return None
         return Sample(cut_sides(maps), seconds(seq, stream)[kept], ("keypoints",))
-
-    def encoder(self, dim: int) -> nn.Module:
-        """A :class:`StripEncoder` on two channels."""
-        return StripEncoder(2, dim, self.width, self.strips)

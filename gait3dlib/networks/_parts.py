@@ -43,6 +43,11 @@ def pool_strips(maps: torch.Tensor, bins: Sequence[int]) -> torch.Tensor:
     return torch.cat(pooled, dim=2)
 
 
+def strip_heights(count: int) -> list[float]:
+    """The middle of each of so many strips, from the head (nearly 1) to the feet (nearly 0)."""
+    return [1 - (index + 0.5) / count for index in range(count)]
+
+
 class PartLinear(nn.Module):
     """One matrix a body part, without bias: ``[n, inputs, parts]`` -> ``[n, outputs, parts]``."""
 
@@ -75,7 +80,9 @@ class Neck(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The normalised feature and the cosines."""
         feature = self.feature(x)
-        return feature, torch.einsum("ncp,pck->nkp", feature, functional.normalize(self.classes, dim=1))
+        # lengths divide the few cosines, not the many weights: passes over them cost as much as a convolution
+        lengths = torch.linalg.vector_norm(self.classes, dim=1).clamp_min(1e-12).T
+        return feature, torch.einsum("ncp,pck->nkp", feature, self.classes) / lengths
 
 
 class PartHead(nn.Module):
@@ -107,12 +114,18 @@ class ImageNetwork(nn.Module, ABC):
     """
 
     sizes: ClassVar[tuple[Size, ...]] = SILHOUETTES
+    bins: tuple[int, ...]
     head: PartHead
 
     def __init__(self, channels: int, *, neck: bool = False) -> None:
         super().__init__()
         self.channels = channels
         self.neck = neck
+
+    @property
+    def heights(self) -> list[float]:
+        """The middle of each part, from 0 (feet) to 1 (head)."""
+        return [height for count in self.bins for height in strip_heights(count)]
 
     @abstractmethod
     def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:

@@ -17,6 +17,7 @@ from gait3dlib.networks._parts import (
     TrainOutputs,
     initialise,
     need_classes,
+    strip_heights,
 )
 from gait3dlib.networks._walks import Run, blank, end_to_end
 
@@ -154,6 +155,11 @@ class GaitGL(ImageNetwork):
         head = PartHead if separate_neck else NormHead
         self.head = head(parts, stages[-1][-1], embedding, classes)
         initialise(self)
+
+    @property
+    def heights(self) -> list[float]:
+        """The middle of each part; those of the whole map, then those of its strips."""
+        return strip_heights(self.sizes[0][0] // 2) * 2
 
     def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """``[n, s, channels, h, w]`` -> ``[n, stages[-1][-1], parts]``."""

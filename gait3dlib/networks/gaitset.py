@@ -47,6 +47,11 @@ class GaitSet(ImageNetwork):
         self.head = PartHead(2 * sum(bins), third, embedding)
         initialise(self)
 
+    @property
+    def heights(self) -> list[float]:
+        """The middle of each part; those of single frames, then those of the whole set."""
+        return super().heights * 2
+
     def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """``[n, s, channels, h, w]`` -> ``[n, widths[2], 2 * sum(bins)]``."""
         run = end_to_end(x, lengths)

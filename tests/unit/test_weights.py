@@ -68,7 +68,8 @@ def test_saved_twice_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_resolved_fills_in_defaults() -> None:
-    assert weights.resolved("silhouette", {"width": 8}) == {"width": 8, "strips": 16}
+    wanted = {"encoder": "strips", "width": 8, "strips": 16, "network": None}
+    assert weights.resolved("silhouette", {"width": 8}) == wanted
 
 
 def test_untrained_weights_depend_on_settings_and_seed_and_disturb_nothing() -> None:
