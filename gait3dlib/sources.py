@@ -12,6 +12,7 @@ from gait3dlib.perception import walks
 from gait3dlib.recording import open_recording
 from gait3dlib.sensors import open_sensor
 from gait3dlib.sensors._pump import Pump
+from gait3dlib.sensors._realsense_feeds import is_realsense_file
 from gait3dlib.types import GaitSequence, Sensor
 
 Source = str | os.PathLike[str] | Sensor | GaitSequence
@@ -53,7 +54,7 @@ def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
 def _sensor_text(name: str) -> str:
     """A path as the text that opens it as a video; what names a sensor already stays."""
     if Path(name).exists():
-        return f"video:{name}"
+        return f"realsense:{name}" if is_realsense_file(Path(name)) else f"video:{name}"
     if ":" not in name and name not in registry.names("sensor"):
         raise InputError(f"there is no file {name}, and no sensor of that name; see: gait3d sensors")
     return name

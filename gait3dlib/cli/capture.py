@@ -98,7 +98,9 @@ def record(
             tape = _Tape(frames, writer, set(specs), stop, seconds)
             with tape.live():
                 if wanted:
-                    for seq in find_walks(tape, source=name, calibration=calibration):
+                    # of all streams: keypoints from colour that is not stored are lifted by the depth
+                    everywhere = frames.sensor.calibration
+                    for seq in find_walks(tape, source=name, calibration=everywhere):
                         writer.add_walk(seq)
                         tape.walks += 1
                 else:

@@ -9,18 +9,22 @@ import typer
 
 from gait3dlib.cli import _options as option
 from gait3dlib.cli._output import clean, console, counting, note, show_json
+from gait3dlib.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from gait3dlib.data.opengait_folder import Conversion
 
+BAGS = (".bag", ".db3", ".mcap")
 SHOWN = 10  # holes that are listed before the rest is counted
 
 
 def convert(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="OpenGait's data: SUBJECT/TYPE/VIEW/*.pkl.")
+        Path, typer.Argument(metavar="FOLDER", help="OpenGait's data: SUBJECT/TYPE/VIEW/*.pkl; or a bag.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the recordings, one .h5 a subject.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for the recordings, one .h5 a subject; or one .h5.")
+    ],
     files: Annotated[
         str, typer.Option("--files", metavar="GLOB", help="Which files of a view, such as '*sync*'.")
     ] = "*",
@@ -28,13 +32,19 @@ def convert(
     lidar_fps: Annotated[float, typer.Option("--lidar-fps", help="Frames a second of point clouds.")] = 10.0,
     as_json: option.Json = False,
 ) -> None:
-    """Turn a data folder of OpenGait into recordings.
+    """Turn a data folder of OpenGait, or the bag of a sensor, into recordings.
 
     Silhouettes, keypoints, points and SMPL parameters are kept; nothing in a file is run. What cannot be read
     is listed and passed over. Run it again to go on where it stopped: recordings that are there are kept.
 
+    A file of a RealSense camera (.bag, .db3) becomes one recording, its walks found; so does a ROS bag with
+    clouds of points (.bag, .db3, .mcap). Colour is not kept; for that: gait3d record --color.
+
     Example: gait3d convert CASIA-B-pkl recordings --fps 25
     """
+    if folder.suffix.lower() in BAGS:
+        _convert_bag(folder, out, as_json)
+        return
     from gait3dlib.data.opengait_folder import convert as run
 
     with counting("subjects") as progress:
@@ -43,6 +53,19 @@ def convert(
         show_json(done)
     else:
         _show(done)
+
+
+def _convert_bag(bag: Path, out: Path, as_json: bool) -> None:
+    """What a sensor wrote to a bag, as a recording."""
+    from gait3dlib.cli.capture import record
+    from gait3dlib.sensors._realsense_feeds import is_realsense_file
+
+    if not bag.exists():
+        raise InputError(f"there is no file {bag}")
+    if out.suffix not in (".h5", ".hdf5"):
+        raise ConfigError(f"a bag becomes one recording; name it like {bag.stem}.h5, not {out}")
+    kind = "realsense" if is_realsense_file(bag) else "point_files"
+    record([f"{kind}:{bag}"], out, as_json=as_json)
 
 
 def _show(done: Conversion) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gait3dlib.errors import InputError
 from gait3dlib.perception.crops import centred
 from gait3dlib.perception.cutting import WalkCutter
+from gait3dlib.perception.depth import walks_in_depth
 from gait3dlib.perception.looking import Look, PoseLook, SegmentedLook, StandingOutLook, segmented_views
 from gait3dlib.perception.people import Detector, VideoPeople, View
 from gait3dlib.perception.points import walks_in_points
@@ -43,7 +44,8 @@ def walks(
 
     A frame holds either ``color`` uint8 ``[H, W, 3]`` RGB, or what a sensor has segmented already:
     ``silhouette`` uint8 ``[H, W]`` and, where there are any, ``keypoints`` float32 ``[K, 3]`` (one person's)
-    and ``depth`` ``[H, W]``.
+    and ``depth`` ``[H, W]``. Frames of ``depth`` without silhouettes go to
+    :func:`gait3dlib.perception.depth.walks_in_depth`.
 
     Each walk is one person: ``silhouette`` ``[T, 128, 128]`` with the square ``boxes`` that it shows in the
     image, ``keypoints`` in pixels of the image ("blazepose33" from video, else the sensor's), ``depth``
@@ -60,7 +62,7 @@ def walks(
         min_seconds: shorter walks are dropped; a gait cycle takes about one second.
         source: kept as ``meta.source``.
         progress: called with the number of frames taken so far.
-        calibration: where sensors stand that give points, by stream; see
+        calibration: of depth cameras, and where sensors stand that give points, by stream; see
             :func:`gait3dlib.perception.points.walks_in_points`, which such frames go to.
 
     Raises:
@@ -92,6 +94,9 @@ def _kind_of_walks(
     if streams_of_points(first.data):
         more = {"calibration": calibration, "min_seconds": min_seconds, "source": source}
         yield from walks_in_points(again, progress=progress, **more)  # type: ignore[arg-type]
+    elif "silhouette" not in first.data and ("depth" in first.data or "depth" in (calibration or {})):
+        more = {"calibration": calibration, "pose": pose, "min_seconds": min_seconds, "source": source}
+        yield from walks_in_depth(again, progress=progress, **more)  # type: ignore[arg-type]
     else:
         yield from _walks(_stamped(again, progress), detector, pose, min_seconds, source)
 
