@@ -182,15 +182,16 @@ def _figures(walk: _Walk, stride: Stride) -> dict[str, float]:
         "swing": 100 - stance,
     }
     ahead = way / max(length, 1e-9)
-    gap = walk.joints[a, 7 + stride.foot, :2] - walk.joints[a, 8 - stride.foot, :2]
-    found["step_length"] = float(gap @ ahead)
     on = walk.dynamics.contact[:, 1 - stride.foot]
     change = np.diff(on[a : b + 1].astype(np.int8))
     leaves, strikes = np.flatnonzero(change == -1) + 1 + a, np.flatnonzero(change == 1) + 1 + a
     if len(leaves) == 1 and len(strikes) == 1 and a < leaves[0] < strikes[0]:
         both = (leaves[0] - a) + max(stride.leaves - strikes[0], 0)
         found["double_support"] = 100 * both / (b - a)
-        found["step_time"] = (b - strikes[0]) / fps  # this foot's step: from the other's strike to its own
+        # this foot's step: from the other's heel strike to its own
+        found["step_time"] = (b - strikes[0]) / fps
+        step = walk.on_floor(f"{side}_ankle", b) - walk.on_floor(f"{other}_ankle", int(strikes[0]))
+        found["step_length"] = float(step @ ahead)
         own = walk.on_floor(f"{side}_ankle", (a + stride.leaves) // 2)
         flat = min(strikes[0] + (stride.leaves - a) // 2, len(on) - 1)
         if on[flat]:

@@ -25,6 +25,12 @@ TREMBLING_M = (
 TREMBLING_CUTOFF_HZ = 3.0
 FIT_M = 0.010  # joints that tremble more are read through a body that is fitted to them
 JOINTS = "joints"
+SMOOTHING = 0.35  # natural logarithm of the most by which a repetition changes the cut-off
+LEAST_S = 1.0  # no whole stride fits into less
+NO_STRIDE = (
+    "no whole stride was seen (a heel strike to the next of the same foot); record 3 s or more of walking in "
+    "which the feet are in view"
+)
 LEGS = [1, 2, 4, 5, 7, 8, 10, 11]
 
 
@@ -129,8 +135,8 @@ def measure_walk(seq: GaitSequence, title: str = "Walk", *, seed: int = 0) -> Ga
 
     Read are the joints of its `smpl` stream (``gait3d derive --stream smpl``), or its `joints`; or those of a
     body that is fitted here, where joints lack the legs or tremble by more than 10 mm. Every repetition
-    shifts the sampling by a part of a frame and adds the joints' own trembling once more. What errs for a
-    whole walk (a joint taken to lie too deep) is not seen that way.
+    shifts the sampling by a part of a frame, adds the joints' own trembling once more, and smooths by up to a
+    third more or less. What errs for a whole walk (a joint taken to lie too deep) is not seen that way.
 
     Raises:
         InputError: no whole stride in which both legs are known, or no person's size.
@@ -142,16 +148,14 @@ def measure_walk(seq: GaitSequence, title: str = "Walk", *, seed: int = 0) -> Ga
     cutoff = TREMBLING_CUTOFF_HZ if _trembling(motion) > TREMBLING_M else usual
     strides = read_strides(motion.joints, motion.fps, height, cutoff_hz=cutoff)
     if not len(strides):
-        raise InputError(
-            "no whole stride was seen (a heel strike to the next of the same foot); record 3 s or more of "
-            "walking in which the feet are in view"
-        )
+        raise InputError(NO_STRIDE)
     rng = np.random.default_rng(seed)
     again = []
     for _ in range(REPEATS):
         try:
             shifted = _again(motion, error, rng, smooth=source != JOINTS)
-            again.append(read_strides(shifted.joints, shifted.fps, height, cutoff_hz=cutoff))
+            other = cutoff * math.exp(rng.uniform(-SMOOTHING, SMOOTHING))
+            again.append(read_strides(shifted.joints, shifted.fps, height, cutoff_hz=other))
         except Gait3DError:
             continue  # a repetition that cannot be read is none
     seconds = float(motion.t_ns[-1] - motion.t_ns[0]) / NS_PER_S
@@ -160,6 +164,8 @@ def measure_walk(seq: GaitSequence, title: str = "Walk", *, seed: int = 0) -> Ga
 
 def _motion(seq: GaitSequence) -> tuple[Motion, str, float]:
     """The joints to read, where they are from, and the error of what they are from along each axis."""
+    if seq.duration_s < LEAST_S:
+        raise InputError(NO_STRIDE)
     joints = seq.streams.get("joints")
     given = None if joints is None else even_motion(joints)
     trembling = math.nan if given is None else _trembling(given)

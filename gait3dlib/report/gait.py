@@ -75,8 +75,8 @@ NOTES = (
         "Value ± standard uncertainty.",
         "It joins how much the mean of so few strides may be off and how well the walk was measured. The "
         "latter comes from measuring again: the sampling shifted by a part of a frame and the joints' "
-        "trembling added once more. What errs all walk long, such as a joint taken to lie too deep in the "
-        "body, does not show.",
+        "trembling added once more, smoothed by up to a third more or less. What errs all walk long, such as "
+        "a joint taken to lie too deep in the body, does not show.",
     ),
     (
         "Forces are inferred, not measured.",
