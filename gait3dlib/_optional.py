@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "rosbags": ("bags", ""),
     "pyrealsense2": ("realsense", ""),
     "spconv": ("sparse", ""),
+    "torch_geometric": ("force", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),
 }
