@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from gait3dlib.simulation.look import picture
 from gait3dlib.simulation.scene import Actor, Scene
 from gait3dlib.simulation.software_camera import Shot, SoftwareCamera, corridor_shots
 from gait3dlib.simulation.things import box, wall
-from gait3dlib.types import Calibration, Frame, GaitSequence
+from gait3dlib.types import Calibration, Frame, GaitSequence, Sensor
 
 FPS, SECONDS = 10.0, 4.6
 CAMERA = look_at(
@@ -284,3 +286,57 @@ def test_recorded_by_the_sdk_converted_and_replayed(shots: list[Shot], tmp_path:
         heights = sorted(float(seq.meta.covariates["height_m"]) for seq in recording)
     assert heights[1] - heights[0] > 0.08
     assert len(list(walks_of(bag))) == 2
+
+
+def test_a_live_camera_is_recorded_and_its_walks_found(shots: list[Shot], tmp_path: Path) -> None:
+    """Noisy depth and colour through the SDK's sensors and syncer, the pump, the recorder and perception."""
+    pytest.importorskip("pyrealsense2")
+    from software_realsense import Eager
+
+    from gait3dlib.recording import RecordingWriter
+    from gait3dlib.sensors import Pump
+    from gait3dlib.sensors.realsense import Realsense
+    from gait3dlib.simulation.software_camera import SoftwareBus
+
+    pace = Eager()
+    camera = SoftwareCamera(shots, CAMERA, fps=15, pace=pace)
+    sensor = Realsense(width=424, height=240, fps=15, warm_up_s=0.0, bus=SoftwareBus([camera]))
+    pace.sensor = sensor
+    out = tmp_path / "live.h5"
+    with camera, Pump(sensor) as pump:
+        spec, calibration = sensor.specs["depth"], dict(sensor.calibration)
+        with RecordingWriter(out, {"depth": spec}, calibration=calibration) as writer:
+
+            def taped() -> Iterator[Frame]:
+                for frame in islice(pump, len(shots)):
+                    writer.append("depth", frame.data["depth"], frame.host_t_ns, frame.device_t_ns)
+                    yield frame
+
+            for seq in walks(taped(), pose=False, calibration=calibration):
+                writer.add_walk(seq)
+        assert pump.stats.drops == 0
+        assert sensor.counts.lost == 0
+    with open_recording(out) as recording:
+        np.testing.assert_array_equal(recording.streams["depth"].data, np.stack([s.depth for s in shots]))
+        assert len(recording) == 2
+        assert "color" not in recording.streams
+
+
+def test_another_depth_camera_is_one_small_file(shots: list[Shot], tmp_path: Path) -> None:
+    """The example of the documents, on the corridor as a folder of images."""
+    cv2 = pytest.importorskip("cv2")
+    import importlib.util
+
+    path = Path(__file__).parents[2] / "examples" / "folder_depth_camera.py"
+    spec = importlib.util.spec_from_file_location("folder_depth_camera", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    for number, shot in enumerate(shots):
+        cv2.imwrite(str(tmp_path / f"{number:04d}.png"), shot.depth)
+    camera = example.FolderDepthCamera(str(tmp_path), FPS)
+    assert isinstance(camera, Sensor)
+    with camera:
+        np.testing.assert_array_equal(camera.read(1.0).data["depth"], shots[0].depth)
+    assert example.main(str(tmp_path), FPS, CAMERA.fx) == 2
