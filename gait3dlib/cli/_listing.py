@@ -27,7 +27,7 @@ CALLS = {
     "velodyne": "velodyne:2368, velodyne:X.pcap",
     "ouster": "ouster:X.pcap",
     "livox": "livox:56301, livox:X.pcap",
-    "realsense": "realsense, realsense:SERIAL, realsense:FILE.db3",
+    "realsense": "realsense:SERIAL, realsense:X.db3",
     "point_files": "point_files:FOLDER",
 }
 
@@ -75,3 +75,22 @@ def webcam(path: Path) -> dict[str, Any]:
         "works": may,
         "remedy": remedy,
     }
+
+
+def depth_cameras() -> list[dict[str, Any]]:
+    """The RealSense cameras that are plugged in, and those that may not be opened."""
+    from gait3dlib.sensors._realsense_devices import cameras, denied_text, unreadable_nodes
+
+    try:
+        found = cameras()
+    except (MissingDependency, SensorError):
+        return []
+    slow = "on USB 2, which carries few frames; use a USB 3 port and cable"
+    rows = [
+        {"name": c.name, "call": f"realsense:{c.serial}", "works": True, "remedy": slow if c.slow else ""}
+        for c in found
+    ]
+    for node in unreadable_nodes():
+        remedy = denied_text(f"{node} may not be opened")
+        rows.append({"name": "RealSense", "call": "realsense", "works": False, "remedy": remedy})
+    return rows

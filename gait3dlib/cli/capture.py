@@ -32,6 +32,7 @@ def sensors(as_json: option.Json = False) -> None:
     Example: gait3d sensors
     """
     found = [listing.sensor(name) for name in registry.names("sensor")]
+    found += listing.depth_cameras()
     found += [listing.port(row) for row in found if row["works"] and row["name"] in listing.PORTS]
     webcams = [listing.webcam(path) for path in sorted(Path("/dev").glob("video[0-9]*"))]
     if as_json:
