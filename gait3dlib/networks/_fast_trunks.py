@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Self
 
 import torch
 from torch import nn
 
 from gait3dlib.errors import ConfigError
-from gait3dlib.networks._blocks import PseudoVolumeBlock, Stage, VolumeBlock
+from gait3dlib.networks._blocks import PseudoVolumeBlock, VolumeBlock
 from gait3dlib.networks._fused import Fused, Levels, Quantised, channels_last
 from gait3dlib.networks.deepgaitv2 import Attention, DeepTrunk, TwoStreamTrunk
 from gait3dlib.networks.gaitbase import FrameTrunk
@@ -61,7 +61,7 @@ class Block(nn.Module):
         """``[runs * t, inputs, h, w]`` -> ``[runs * t, outputs, h / stride, w / stride]``."""
         if self.volumes:
             x = torch.unflatten(x, 0, (runs, -1)).transpose(1, 2)
-        y = self.first(x)
+        y: torch.Tensor = self.first(x)
         if self.time is not None:  # as in TimeConvNorm
             n, c, h, w = y.shape
             image = y.permute(0, 2, 3, 1).reshape(runs, n // runs, h * w, c).permute(0, 3, 1, 2)
@@ -82,7 +82,7 @@ class Stream(nn.Module):
         self.reads, self.gives = reads, gives
 
     @classmethod
-    def of(cls, stem: Any, stages: list[Stage], dtype: torch.dtype) -> Self:
+    def of(cls, stem: Any, stages: Iterable[Any], dtype: torch.dtype) -> Self:
         """Fused, from what was trained."""
         blocks = [Block.of(block, dtype) for stage in stages for block in stage]
         return cls(None if stem is None else Fused(stem, dtype=dtype), blocks, None, None)
@@ -94,6 +94,7 @@ class Stream(nn.Module):
             stem = Quantised(self.stem, reads, found[self.stem])
             at = stem.gives
         for block in self.blocks:
+            assert isinstance(block, Block)
             made, at = block.quantised(at, found)
             blocks.append(made)
         return Stream(stem, blocks, reads, at)
@@ -190,7 +191,7 @@ class FastTwoStreamTrunk(Frozen):
             Stream.of(trunk.silhouette_stem, [trunk.silhouette_first], dtype),
             Stream.of(trunk.map_stem, [trunk.map_first], dtype),
             FusedAttention(trunk.attention, dtype),
-            Stream.of(None, list(trunk.stages), dtype),
+            Stream.of(None, trunk.stages, dtype),
             dtype,
         )
 

@@ -69,9 +69,8 @@ class Fused(nn.Module):
         self.padding = [int(side) for side in layer.conv.padding]
         self.ones = [1] * len(self.stride)
         self.weight, self.bias = channels_last(weight.to(dtype)), bias.to(dtype)
-        self.packed = (
-            weight.ndim == 4 and weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        )
+        here = weight.ndim == 4 and weight.device.type == "cpu"
+        self.packed = here and bool(torch._C._has_mkldnn)
         if self.packed:
             pack = torch.ops.mkldnn._reorder_convolution_weight
             self.weight = pack(self.weight, self.padding, self.stride, self.ones, 1)
@@ -107,8 +106,9 @@ class Quantised(nn.Module):
         adds: levels of what is added to it.
     """
 
-    def __init__(self, fused: Fused, reads: Levels, gives: Levels, adds: Levels | None = None) -> None:
+    def __init__(self, fused: nn.Module, reads: Levels, gives: Levels, adds: Levels | None = None) -> None:
         super().__init__()
+        assert isinstance(fused, Fused)
         weight, bias = fused.exact
         scale = (weight.abs().flatten(1).amax(dim=1).clamp_min(1e-12) / SIGNED).float()
         codes = (weight / scale.double().view(-1, 1, 1, 1)).round().clamp(-SIGNED, SIGNED).to(torch.int8)

@@ -31,6 +31,7 @@ __all__ = ["Precision", "fast"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Network = TypeVar("Network", bound=nn.Module)
+TRUNKS = (FrameTrunk, DeepTrunk, TwoStreamTrunk)
 
 
 def fast(
@@ -53,9 +54,7 @@ def fast(
     """
     if precision not in get_args(Precision):
         raise ConfigError(f"precision: {precision!r} is none{did_you_mean(precision, get_args(Precision))}")
-    if not isinstance(network, ImageNetwork) or not isinstance(
-        network.trunk, FrameTrunk | DeepTrunk | TwoStreamTrunk
-    ):
+    if not isinstance(network, ImageNetwork) or not isinstance(getattr(network, "trunk", None), TRUNKS):
         raise ConfigError(f"{type(network).__name__} has no fast form; use it as it is, without a precision")
     _need_arithmetic(network, precision)
     quick = copy.deepcopy(network).float().eval().requires_grad_(False)
@@ -89,7 +88,7 @@ def figures(channels: int, size: tuple[int, int], frames: int = 8) -> torch.Tens
     return torch.stack([filled, filled * shades])
 
 
-def _fused(trunk: nn.Module, dtype: torch.dtype) -> FastTrunk | FastTwoStreamTrunk:
+def _fused(trunk: object, dtype: torch.dtype) -> FastTrunk | FastTwoStreamTrunk:
     if isinstance(trunk, TwoStreamTrunk):
         return FastTwoStreamTrunk.of(trunk, dtype)
     assert isinstance(trunk, FrameTrunk | DeepTrunk)

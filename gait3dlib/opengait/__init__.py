@@ -21,6 +21,7 @@ from torch import nn
 
 from gait3dlib.config import check
 from gait3dlib.errors import ConfigError, UnknownComponent, WeightsError, did_you_mean
+from gait3dlib.networks.fast import Precision, fast
 from gait3dlib.opengait import _checkpoint, _fit, _plain, _residual, lidargaitpp, smplgait
 from gait3dlib.opengait._architecture import Architecture, Names, Shapes, Theirs
 
@@ -34,7 +35,13 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settings: Any) -> nn.Module:
+def load(
+    checkpoint: Path | str,
+    architecture: str,
+    neck: bool = False,
+    precision: Precision | None = None,
+    **settings: Any,
+) -> nn.Module:
     """A network with the weights of an OpenGait checkpoint, in eval mode, on the CPU, in float32.
 
     Args:
@@ -42,6 +49,9 @@ def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settin
         architecture: a key of :data:`ARCHITECTURES`.
         neck: answer with the normalised feature after the neck, which some released weights need
             (OpenGait's ``use_emb2``), instead of the embedding before it.
+        precision: ``float32``, ``bfloat16`` or ``int8``: the network made fast for answering, see
+            :func:`gait3dlib.networks.fast.fast`, which also takes walks to calibrate int8 with. None: as it
+            is, to be trained on, moved or saved.
         settings: keywords of the network that no checkpoint can tell, such as sample counts.
 
     Returns:
@@ -49,7 +59,8 @@ def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settin
 
     Raises:
         UnknownComponent: there is no such architecture; says "did you mean".
-        ConfigError: the architecture has no such setting, or no neck.
+        ConfigError: the architecture has no such setting, no neck or no fast form, or the machine not that
+            precision.
         WeightsError: the file is damaged, would run code, or does not fit; says which tensors, and the
             likeliest architecture.
     """
@@ -72,7 +83,7 @@ def load(checkpoint: Path | str, architecture: str, neck: bool = False, **settin
             told = ", ".join(settings)
             raise ConfigError(f"{told}: the checkpoint tells its widths, depths and classes; leave them out")
     network.load_state_dict(entry.ours(state, network), assign=True)
-    return network.eval()
+    return network.eval() if precision is None else fast(network, precision)
 
 
 def save(network: nn.Module, checkpoint: Path | str) -> None:
