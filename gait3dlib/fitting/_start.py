@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from gait3dlib.body import JOINT_NAMES, PARENTS, Body, ShapedBody
 from gait3dlib.body._skinning import shortest_rotation, unit
+from gait3dlib.fitting._priors import SHAPE_MEAN
 
 F64 = NDArray[np.float64]
 JOINT = {name: i for i, name in enumerate(JOINT_NAMES)}
@@ -18,6 +19,7 @@ JOINT = {name: i for i, name in enumerate(JOINT_NAMES)}
 MATURITIES, STATURES = (0.24, 0.33, 0.42, 0.6, 0.78), (0.1, 0.3, 0.5, 0.7, 0.9)
 # pairs of joints whose distance hardly depends on the pose
 SPANS = (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("pelvis", "neck"))
+UNLIKELY_M = 0.25  # metres of bones, all together, by which a newborn must fit better than an adult
 LEAST_WAY_M = 0.3  # less is standing
 LIMBS = ("hip", "knee", "shoulder", "elbow", "ankle")
 
@@ -33,9 +35,10 @@ def nearest_body(joints: F64) -> ShapedBody:
     wanted = np.array([np.nanmedian(lengths[:, k]) if seen[k] else np.nan for k in range(len(pairs))])
     best, least = None, np.inf
     for maturity, stature in itertools.product(MATURITIES, STATURES):
-        body = Body.load("low").from_numbers([maturity, 0.5, 0.45, 0.6, stature, 0.5, 0, 0, 0, 0])
+        body = Body.load("low").from_numbers([maturity, 0.5, *SHAPE_MEAN[2:4], stature, *SHAPE_MEAN[5:]])
         found = np.linalg.norm(body.joints[a] - body.joints[b], axis=-1)
         error = float(np.nansum(np.abs(found - wanted))) if seen.any() else abs(stature - 0.5) - maturity
+        error += UNLIKELY_M * abs(maturity - MATURITIES[-1])
         if error < least:
             best, least = body, error
     assert best is not None
