@@ -85,7 +85,11 @@ def test_cards_and_configs_are_in_order() -> None:
 
 def test_each_optional_module_is_brought_by_the_extra_that_errors_name() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
-    distributions = {"cv2": "opencv-python-headless", "velodyne_decoder": "velodyne-decoder"}
+    distributions = {
+        "cv2": "opencv-python-headless",
+        "velodyne_decoder": "velodyne-decoder",
+        "torch_geometric": "torch-geometric",
+    }
     for module, (extra, remark) in _optional.EXTRAS.items():
         brought = {re.split(r"[<>=\[]", line)[0].strip() for line in extras[extra]}
         assert distributions.get(module, module) in brought or module in remark, module
