@@ -143,8 +143,9 @@ class Fusion(nn.Module):
         # identity starts as what the encoders say near each part's height, turned so that no angle changes;
         # what the transformer adds to it starts at nothing
         self.part = nn.Parameter(torch.empty(parts, dim, part_dim))
-        for turn in self.part:
-            nn.init.orthogonal_(turn)
+        if not self.part.is_meta:  # built only to learn the shapes of a file that may be hostile
+            for turn in self.part:
+                nn.init.orthogonal_(turn)
         self.focus = nn.Parameter(torch.tensor(2.0 * parts))
         self.gate = nn.Parameter(torch.zeros(()))
         # how much each modality has to say about identity beside the others, as a logarithm

@@ -151,7 +151,7 @@ def test_a_template_is_unit_parts_and_what_the_network_says(
 
 def test_no_evidence_says_what_is_missing(pipeline: Pipeline, strolls: list[GaitSequence]) -> None:
     seq = strolls[0]
-    only_depth = seq.without("silhouette", "keypoints")
+    only_depth = GaitSequence({"depth": seq.streams["depth"]})
     with pytest.raises(NoEvidence, match="has depth, but silhouette needs silhouette; skeleton_map"):
         pipeline.embed(only_depth)
     with pytest.raises(NoEvidence, match="all modalities were dropped"):

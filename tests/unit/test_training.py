@@ -371,7 +371,7 @@ def test_an_encoder_run_leaves_weights_and_a_card_and_can_be_run_again(
         "kind": "modality",
         "name": "silhouette",
         "dim": 16,
-        "config": tiny.MODALITIES["silhouette"],
+        "config": weights.resolved("silhouette", tiny.MODALITIES["silhouette"]),
         "trained": True,
     }
     made = weights.make_modality("silhouette", meta["config"]).encoder(16)
