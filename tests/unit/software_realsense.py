@@ -46,20 +46,23 @@ def played(sensor: Realsense, timeout_s: float = 10.0) -> list[Frame]:
 
 
 class Eager:
-    """A pace that waits for the reader, so that a busy machine loses nothing."""
+    """A pace that waits for the reader while it is open, so that a busy machine loses nothing."""
 
-    def __init__(self, ahead: int = 3, least_s: float = 0.002) -> None:
-        self.sensor: Realsense | None = None
-        self._ahead, self._least_s = ahead, least_s
+    def __init__(self, sensor: Realsense | None = None, ahead: int = 3) -> None:
+        self.sensor, self._ahead, self._before = sensor, ahead, 0
 
     def __call__(self, number: int) -> None:
-        until = time.monotonic() + 1.0
+        if number == 0 and self.sensor is not None:
+            self._before = self.sensor.counts.frames  # of a camera that was there earlier
+        until = time.monotonic() + 30.0
         while self._behind(number) and time.monotonic() < until:
             time.sleep(0.001)
-        time.sleep(self._least_s)
+        time.sleep(0.002)
 
     def _behind(self, number: int) -> bool:
-        return self.sensor is not None and self.sensor.counts.frames + self._ahead < number
+        if self.sensor is None or self.sensor._feed is None:
+            return False
+        return self.sensor.counts.frames - self._before + self._ahead < number
 
 
 def plugged(
