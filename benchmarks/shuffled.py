@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gait3dlib import _resources
-from gait3dlib.recording import Truth, open_recording, save
+from gait3dlib.recording import open_recording, save
 from gait3dlib.simulation.benchmark import GALLERY_SESSION
 from gait3dlib.training import train
 from gait3dlib.types import GaitSequence
@@ -24,8 +24,8 @@ VALIDATION_SHARE = 0.1  # of the people, kept out of training as the recipes ask
 def copy(root: Path, out: Path, seed: int) -> Path:
     """The recordings of ``root`` with their walks dealt out anew; returns ``out``.
 
-    Everybody keeps their name, their labels and as many walks of each session; gallery walks stay those of
-    one view each.
+    Everybody keeps their name, their labels, what was true of their own walks, and as many walks of each
+    session; gallery walks stay those of one view each.
     """
     out.mkdir(parents=True, exist_ok=True)
     paths = sorted(root.glob("*.h5"))
@@ -47,7 +47,7 @@ def copy(root: Path, out: Path, seed: int) -> Path:
                 with open_recording(source) as other:
                     walk = other.sequence(number)
                 walks.append(GaitSequence(walk.streams, info.subject, walk.meta))
-                truths.append(Truth(recording.labels(index)))
+                truths.append(recording.truth(index))
         save(out / path.name, *walks, truths=truths)
     return out
 
