@@ -30,12 +30,14 @@ _PUBLIC = {
     "open_recording": "gait3dlib.recording",
     "recover": "gait3dlib.recording",
     "errors": "gait3dlib.errors",
+    "opengait": "gait3dlib.opengait",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
     from gait3dlib import errors as errors
+    from gait3dlib import opengait as opengait
     from gait3dlib.pipeline import Pipeline as Pipeline
     from gait3dlib.recording import Recording as Recording
     from gait3dlib.recording import load as load

@@ -14,6 +14,7 @@ from gait3dlib.errors import ConfigError
 from gait3dlib.networks._walks import Lengths, Size, check_images, walk_lengths
 
 SILHOUETTES: tuple[Size, ...] = ((64, 44), (128, 88))
+ROWS = SILHOUETTES[0][0]
 
 
 class TrainOutputs(NamedTuple):
@@ -166,6 +167,17 @@ def need_classes(neck: bool, classes: int | None) -> None:
     """
     if neck and not classes:
         raise ConfigError("neck: the feature after the neck needs a network with classes; give classes too")
+
+
+def check_strips(counts: Sequence[int], rows: int, name: str = "bins") -> tuple[int, ...]:
+    """The counts of strips, each of which must divide the rows that frames of 64 rows come to.
+
+    Raises:
+        ConfigError: none, or one that does not.
+    """
+    if not counts or any(rows % count for count in counts):
+        raise ConfigError(f"{name}: every count of strips must divide {rows}, not {list(counts)}")
+    return tuple(counts)
 
 
 def initialise(network: nn.Module) -> None:

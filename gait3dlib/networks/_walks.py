@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -52,9 +53,9 @@ def walk_lengths(x: torch.Tensor, lengths: Lengths) -> list[int]:
         held = [x.shape[1]] * len(x)
     else:
         raw = lengths.tolist() if isinstance(lengths, torch.Tensor) else list(lengths)
-        if not isinstance(raw, list) or not all(isinstance(n, int) for n in raw) or len(raw) != len(x):
+        if not isinstance(raw, list) or not all(isinstance(n, Integral) for n in raw) or len(raw) != len(x):
             raise InputError(f"lengths must be {len(x)} whole numbers, one a walk, not {raw}")
-        held = raw
+        held = [int(n) for n in raw]
     for index, length in enumerate(held):
         if length < 1:
             raise InputError(f"walk {index} has no frame; leave it out of the batch")

@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from gait3dlib.config import Count
 from gait3dlib.networks._blocks import ConvNorm, FrameBlock, PseudoVolumeBlock, Stage, VolumeBlock
-from gait3dlib.networks._parts import ImageNetwork, PartHead, initialise, need_classes, pool_strips
+from gait3dlib.networks._parts import (
+    ROWS,
+    ImageNetwork,
+    PartHead,
+    check_strips,
+    initialise,
+    need_classes,
+    pool_strips,
+)
 from gait3dlib.networks._walks import end_to_end
 from gait3dlib.networks.gaitbase import STRIDES, check_stages
 
@@ -65,7 +73,7 @@ class DeepGaitV2(ImageNetwork):
         neck: answer with the normalised feature after the neck.
 
     Raises:
-        ConfigError: not four stages, or ``neck`` without ``classes``.
+        ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
     def __init__(
@@ -84,7 +92,7 @@ class DeepGaitV2(ImageNetwork):
         check_stages(widths, depths)
         super().__init__(channels, neck=neck)
         self.mode = mode
-        self.bins = tuple(bins)
+        self.bins = check_strips(bins, ROWS // 4)
         self.trunk = DeepTrunk(mode, channels, widths, depths)
         self.head = PartHead(sum(bins), widths[-1], embedding, classes)
         initialise(self)
@@ -174,7 +182,7 @@ class SkeletonGaitPP(ImageNetwork):
         neck: answer with the normalised feature after the neck.
 
     Raises:
-        ConfigError: not four stages, or ``neck`` without ``classes``.
+        ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
     def __init__(
@@ -191,7 +199,7 @@ class SkeletonGaitPP(ImageNetwork):
         need_classes(neck, classes)
         check_stages(widths, depths)
         super().__init__(3, neck=neck)
-        self.bins = tuple(bins)
+        self.bins = check_strips(bins, ROWS // 4)
         self.trunk = TwoStreamTrunk(widths, depths, squeezed or max(widths[0] // 16, 1))
         self.head = PartHead(sum(bins), widths[-1], embedding, classes)
         initialise(self)

@@ -11,7 +11,15 @@ from torch.nn import functional
 from gait3dlib.config import Count
 from gait3dlib.errors import ConfigError
 from gait3dlib.networks._blocks import ConvNorm, FrameBlock, Stage
-from gait3dlib.networks._parts import ImageNetwork, PartHead, initialise, need_classes, pool_strips
+from gait3dlib.networks._parts import (
+    ROWS,
+    ImageNetwork,
+    PartHead,
+    check_strips,
+    initialise,
+    need_classes,
+    pool_strips,
+)
 from gait3dlib.networks._walks import end_to_end
 
 STRIDES = (1, 2, 2, 1)
@@ -50,7 +58,7 @@ class GaitBase(ImageNetwork):
         neck: answer with the normalised feature after the neck.
 
     Raises:
-        ConfigError: not four stages, or ``neck`` without ``classes``.
+        ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
     def __init__(
@@ -66,7 +74,7 @@ class GaitBase(ImageNetwork):
     ) -> None:
         need_classes(neck, classes)
         super().__init__(channels, neck=neck)
-        self.bins = tuple(bins)
+        self.bins = check_strips(bins, ROWS // 4)
         self.trunk = FrameTrunk(channels, widths, depths)
         self.head = PartHead(sum(bins), widths[-1], embedding, classes)
         initialise(self)

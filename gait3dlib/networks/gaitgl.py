@@ -15,6 +15,7 @@ from gait3dlib.networks._parts import (
     PartHead,
     PartLinear,
     TrainOutputs,
+    check_strips,
     initialise,
     need_classes,
     strip_heights,
@@ -125,7 +126,7 @@ class GaitGL(ImageNetwork):
         neck: answer with the normalised feature after that neck.
 
     Raises:
-        ConfigError: not three stages, or a neck that is not there.
+        ConfigError: not three stages, strips that do not divide the rows, or a neck that is not there.
     """
 
     head: PartHead | NormHead  # type: ignore[assignment]
@@ -148,6 +149,7 @@ class GaitGL(ImageNetwork):
             raise ConfigError("neck: this GaitGL has none, its embedding is normed already; use neck=False")
         if len(stages) != 3 or not (stem and all(stages)):
             raise ConfigError(f"stages must name 3 stages with a block or more each, not {stages}")
+        check_strips([strips], parts // 2, "strips")
         super().__init__(channels, neck=neck)
         self.sizes = ((parts, parts * 44 // 64),)  # type: ignore[misc]
         self.trunk = VolumeTrunk(channels, stem, stages, strips)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from gait3dlib.config import Count
 from gait3dlib.errors import ConfigError
-from gait3dlib.networks._parts import ImageNetwork, PartHead, initialise, pool_strips
+from gait3dlib.networks._parts import ROWS, ImageNetwork, PartHead, check_strips, initialise, pool_strips
 from gait3dlib.networks._walks import Run, end_to_end
 
 
@@ -93,7 +93,7 @@ class GaitPart(ImageNetwork):
         bins: counts of body strips; each divides the rows of the last stage.
 
     Raises:
-        ConfigError: not one count of strips a stage.
+        ConfigError: not one count of strips a stage, or one that does not divide its rows.
     """
 
     def __init__(
@@ -109,7 +109,9 @@ class GaitPart(ImageNetwork):
         if len(widths) != len(strips) or not all(widths):
             raise ConfigError(f"strips must be one count a stage: {len(widths)} of them, not {len(strips)}")
         super().__init__(channels)
-        self.bins = tuple(bins)
+        for stage, count in enumerate(strips):
+            check_strips([count], ROWS >> stage, "strips")
+        self.bins = check_strips(bins, ROWS >> len(strips) - 1)
         self.trunk = _trunk(channels, widths, strips)
         outputs = widths[-1][-1]
         self.moves = ShortMoves(sum(bins), outputs, squeezed)

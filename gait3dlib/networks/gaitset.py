@@ -9,7 +9,7 @@ from torch import nn
 
 from gait3dlib.config import Count
 from gait3dlib.errors import ConfigError
-from gait3dlib.networks._parts import ImageNetwork, PartHead, initialise, pool_strips
+from gait3dlib.networks._parts import ROWS, ImageNetwork, PartHead, check_strips, initialise, pool_strips
 from gait3dlib.networks._walks import end_to_end
 
 
@@ -23,7 +23,7 @@ class GaitSet(ImageNetwork):
         bins: counts of body strips; each divides a quarter of the frame's rows. There are two parts a strip.
 
     Raises:
-        ConfigError: not three blocks.
+        ConfigError: not three blocks, or bins that do not divide the rows.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class GaitSet(ImageNetwork):
         if len(widths) != 3:
             raise ConfigError(f"widths must name the 3 blocks, not {len(widths)}")
         super().__init__(channels)
-        self.bins = tuple(bins)
+        self.bins = check_strips(bins, ROWS // 4)
         first, second, third = widths
         # its first convolution is 5 x 5
         self.frames = nn.ModuleList(

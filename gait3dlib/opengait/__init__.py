@@ -16,14 +16,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
+from gait3dlib._optional import require
 from gait3dlib.config import check
 from gait3dlib.errors import ConfigError, UnknownComponent, WeightsError, did_you_mean
-from gait3dlib.networks.fast import Precision, fast
-from gait3dlib.opengait import _checkpoint, _fit, _plain, _residual, lidargaitpp, smplgait
-from gait3dlib.opengait._architecture import Architecture, Names, Shapes, Theirs
+
+require("torch")  # an error that names the extra, before the imports below fail without one
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+from gait3dlib.networks.fast import Precision, fast  # noqa: E402
+from gait3dlib.opengait import _checkpoint, _fit, _plain, _residual, lidargaitpp, smplgait  # noqa: E402
+from gait3dlib.opengait._architecture import Architecture, Names, Shapes, Theirs  # noqa: E402
 
 __all__ = ["ARCHITECTURES", "Architecture", "Names", "Shapes", "Theirs", "load", "save", "state_dict"]
 

@@ -107,6 +107,7 @@ def test_training_lays_walks_end_to_end_and_nothing_leaks(network: ImageNetwork)
 def test_walks_of_one_length_need_no_lengths(network: ImageNetwork) -> None:
     x = images(network, 2, 4)
     assert torch.equal(network(x), network(x, [4, 4]))
+    assert torch.equal(network(x), network(x, np.array([4, 4])))
     assert torch.equal(network(x, [3, 3]), network(x[:, :3]))
 
 
@@ -288,6 +289,12 @@ def test_settings_are_checked() -> None:
         GaitPart(strips=(1, 8))
     with pytest.raises(ConfigError, match="3 blocks, not 2"):
         GaitSet(widths=(4, 6))
+    with pytest.raises(ConfigError, match=r"bins: every count of strips must divide 16, not \[5\]"):
+        GaitBase(bins=(5,))
+    with pytest.raises(ConfigError, match=r"strips: every count of strips must divide 32, not \[12\]"):
+        GaitPart(strips=(1, 12, 8))
+    with pytest.raises(ConfigError, match=r"strips: every count of strips must divide 32, not \[5\]"):
+        GaitGL(strips=5)
     with pytest.raises(ConfigError, match="3 stages"):
         GaitGL(stages=((4,), (4,)))
 
