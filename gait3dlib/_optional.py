@@ -28,6 +28,9 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),
 }
 
+# libraries of the system that optional packages link -> Debian's package
+SYSTEM_PACKAGES = {"libGL.so.1": "libgl1", "libEGL.so.1": "libegl1", "libgomp.so.1": "libgomp1"}
+
 # Packages whose binaries link libusb-1.0, which a bare machine lacks; PyPI's libusb-package carries it.
 NEEDS_LIBUSB = frozenset({"pyrealsense2", "open3d"})
 
@@ -44,6 +47,12 @@ def require(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         top = module.partition(".")[0]
+        if "cannot open shared object file" in str(error):
+            library = str(error).partition(":")[0]
+            package = SYSTEM_PACKAGES.get(library, f"the package that holds {library}")
+            raise MissingDependency(
+                f"{top} needs {library}, which this machine lacks; on Debian: apt install {package}"
+            ) from error
         extra, remark = EXTRAS.get(top, ("all", ""))
         raise MissingDependency(
             f"{top} is needed here and cannot be imported ({error}); "

@@ -13,9 +13,12 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import numpy as np
 import pytest
 
+from gait3dlib._optional import preload_libusb
 from gait3dlib._resources import weights_folder
 from gait3dlib.recording import Truth
 from gait3dlib.types import GaitSequence, Labels, Meta, Stream
+
+preload_libusb()  # pyrealsense2 is imported by tests as such, and a bare machine has no libusb of its own
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 

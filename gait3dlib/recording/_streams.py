@@ -125,8 +125,7 @@ def read_calibration(home: h5py.Group) -> Calibration | None:
         calibration = Calibration(**values)
         if not all(isinstance(v, (int, float, np.ndarray, type(None))) for v in values.values()):
             raise ValueError
-        lens = (calibration.width, calibration.height, calibration.fx, calibration.fy)
-        if any(lens) and not all(value > 0 for value in lens):  # a LiDAR has none of them, a camera all
+        if {"width", "height", "fx", "fy", "cx", "cy"} - set(values):  # written whole, also a LiDAR's
             raise ValueError
     except (ValueError, TypeError, AttributeError, RecursionError):
         where = f"{home.file.filename}: the calibration of {home.name}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("ouster.sdk.core", reason="needs the ouster extra")
+pytest.importorskip("ouster.sdk.core", reason="needs the ouster extra and libGL", exc_type=ImportError)
 
 from ouster.sdk import core
 

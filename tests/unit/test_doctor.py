@@ -14,9 +14,12 @@ def findings() -> dict[str, doctor.Finding]:
 
 
 def test_everything_the_tests_need_works_here(findings: dict[str, doctor.Finding]) -> None:
-    """The environment of the tests has every extra, so each probe must come out well."""
-    ill = {name: f.remedy for name, f in findings.items() if not f.ok and name not in ("weights", "disk")}
-    assert ill == {}
+    """The environment of the tests has every extra but smplx, whose licence is not ours to accept; a library
+    of the system may be lacking."""
+    aside = ("weights", "disk", "smplx")
+    ill = {name: f.remedy for name, f in findings.items() if not f.ok and name not in aside}
+    assert [remedy for remedy in ill.values() if "apt install" not in remedy] == []
+    assert set(ill) <= {"ouster"}, "what else the tests need comes through pip"
     assert {"python", "h5py", "torch", "cuda", "cv2", "pose models", "ray casting", "libusb"} <= set(findings)
     assert findings["torch"].version.startswith("2.")
 

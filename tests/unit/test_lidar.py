@@ -246,7 +246,7 @@ def test_velodyne_points_come_back_across_the_hour(tmp_path: Path) -> None:
 
 
 def test_ouster_points_come_back(tmp_path: Path) -> None:
-    pytest.importorskip("ouster.sdk.core")
+    pytest.importorskip("ouster.sdk.core", exc_type=ImportError)
     spec = packets.os1(32, columns=512)
     spec = type(spec)(spec.elevations_deg, columns=512)
     made = sweeps(spec, 3)

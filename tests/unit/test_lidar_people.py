@@ -414,7 +414,7 @@ def seen(figures: list[Figure], spec: Any, mount: Any, seconds: float) -> list[S
 def test_a_corridor_over_udp(
     loopback: ModuleType, name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(package)
+    pytest.importorskip(package, exc_type=ImportError)
     monkeypatch.setattr(loopback, "SILENCE_S", 1.0)
     figures = [Figure((-3, 0.4), (1.3, 0)), Figure((3, -0.5), (-1.2, 0)), Figure((0.8, -3), (0.2, 1.2))]
     corridor, mount, seconds = SimpleNamespace(actors=figures), loopback.MOUNTS[name], 4.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("pyrealsense2")
+pytest.importorskip("pyrealsense2", exc_type=ImportError)
 
 from software_realsense import CAMERA, HEIGHT, WIDTH, Eager, patterns, played, plugged
 
