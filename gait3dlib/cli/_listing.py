@@ -42,6 +42,7 @@ def sensor(name: str) -> dict[str, Any]:
     except MissingDependency as error:
         extra, more = EXTRAS.get(NEEDS.get(name, "").partition(".")[0], ("", ""))
         remedy = f"pip install 'gait3dlib[{extra}]'{more}" if extra else str(error)
+        remedy = str(error).partition("on Debian: ")[2] or remedy  # a system library lacks
     except Exception as error:  # a plugin can raise anything at all on import
         remedy = f"{type(error).__name__}: {error}"
     return {"name": name, "call": call, "works": not remedy, "remedy": remedy}

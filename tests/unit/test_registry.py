@@ -99,6 +99,15 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it() -> None:
     assert _optional.require("json").loads("1") == 1
 
 
+def test_a_lacking_library_of_the_system_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(_optional.importlib, "import_module", broken)
+    with pytest.raises(MissingDependency, match=r"ouster needs libGL.so.1, .*apt install libgl1$"):
+        _optional.require("ouster.sdk.core")
+
+
 def test_libusb_is_loaded_before_what_links_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _optional.preload_libusb(), "the extra 'usb' is part of the tests' set-up"
     called: list[bool] = []
