@@ -103,7 +103,7 @@ def test_a_lacking_library_of_the_system_is_named_with_its_package(monkeypatch: 
     def broken(name: str) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr(_optional.importlib, "import_module", broken)
+    monkeypatch.setattr("importlib.import_module", broken)
     with pytest.raises(MissingDependency, match=r"ouster needs libGL.so.1, .*apt install libgl1$"):
         _optional.require("ouster.sdk.core")
 
