@@ -46,9 +46,9 @@ def simulate(
         typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth, points, joints."),
     ] = "silhouette,keypoints",
     motion: Annotated[
-        Literal["style", "prior"],
-        typer.Option("--motion", help="How they move: set by hand, or learnt from real walks."),
-    ] = "style",
+        Literal["prior", "style"],
+        typer.Option("--motion", help="How they move: learnt from real walks, or set by hand."),
+    ] = "prior",
     benchmark: Annotated[
         str | None,
         typer.Option("--benchmark", metavar="NAME", help="A frozen benchmark, such as world_v1, or a file."),
@@ -80,7 +80,7 @@ def simulate(
 
     if benchmark is not None:
         given = (seed, first, sessions, views, seconds, fps, cells, motion)
-        if given != (0, 0, 3, VIEWS, 2.0, 15.0, None, "style"):
+        if given != (0, 0, 3, VIEWS, 2.0, 15.0, None, "prior"):
             raise ConfigError("a benchmark is frozen: give only --split, --streams, --walkers, --jobs")
         _simulate_split(benchmark, split, out, read_names(streams), walkers, jobs, as_json)
         return

@@ -22,7 +22,8 @@ from gait3dlib.errors import InputError
 from gait3dlib.pipeline import Pipeline
 from gait3dlib.recording import load
 from gait3dlib.report import ReportWalk, outcome, write_report
-from gait3dlib.simulation import Walker
+from gait3dlib.simulation import Condition
+from gait3dlib.simulation.scene import Actor
 from gait3dlib.types import GaitSequence
 
 Progress = Callable[[int, int], None]
@@ -69,7 +70,8 @@ def run(
     with Pipeline(MODALITIES, weights=weights, gallery=gallery) as pipeline:
         for done, shot in enumerate(film([*enrolments, *returns], jobs), start=1):
             if shot.named:
-                pipeline.enroll(shot.subject, load(shot.path))
+                for view in range(len(shot.views_deg)):
+                    pipeline.enroll(shot.subject, load(shot.path, walk=view))
             progress(done, len(enrolments) + len(returns))
         visits, pages = [], []
         for shot in returns:
@@ -80,7 +82,7 @@ def run(
         out / "report.html",
         pages,
         enrolled,
-        setting="Simulated corridor: enrolled from the side, seen again from another view at another speed",
+        setting="Simulated corridor: enrolled before five cameras, seen again on another day, from the other side",
     )
     result = DemoResult(report, gallery, enrolled, tuple(visits), time.monotonic() - started)
     (out / MARKER).write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -106,24 +108,34 @@ def _claim(out: Path) -> Path:
 def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[Visit, ReportWalk]:
     (recognition,) = pipeline.recognize(shot.path)
     seq = load(shot.path)
-    walker = shot.walker
-    vertices, cycle_s = _cycle(walker, shot)
-    pace = "faster" if shot.speed > 1 else "slower"
+    (condition,) = shot.conditions
+    vertices, faces, cycle_s = _cycle(shot, condition)
     page = ReportWalk(
-        title=f"seen at {shot.view_deg:.0f}°, {pace} than when enrolled",
+        title=f"seen at {condition.view_deg:.0f}°, {_worn(condition)}",
         recognition=recognition,
         truth_identity=shot.subject,
-        truth_labels=walker.labels,
+        truth_labels=shot.walker.labels,
         silhouettes=_frames(pipeline, "silhouette", seq)[:, 0],
         skeleton_maps=_frames(pipeline, "skeleton_map", seq),
         body_vertices=vertices,
-        body_faces=walker.body().faces,
+        body_faces=faces,
         body_seconds=cycle_s,
         fps=FPS,
     )
     end = outcome(page, enrolled)
-    visit = Visit(shot.path, shot.subject, walker.labels, shot.view_deg, shot.speed, recognition, end)
+    visit = Visit(
+        shot.path, shot.subject, shot.walker.labels, condition.view_deg, condition.speed, shot.cell,
+        recognition, end,
+    )  # fmt: skip
     return visit, page
+
+
+def _worn(condition: Condition) -> str:
+    """What is worn or carried, in words."""
+    outfit = condition.outfit
+    if outfit.carried != "none":
+        return f"with a {outfit.carried}"
+    return "dressed as when enrolled" if outfit.clothes == "plain" else f"in {outfit.clothes.replace('_', ' ')}"
 
 
 def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint8]:
@@ -134,11 +146,14 @@ def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint
     return sample.frames.astype(np.uint8)
 
 
-def _cycle(walker: Walker, shot: Shot) -> tuple[NDArray[np.float32], float]:
-    """One stride of the filmed body on the spot, ``[CYCLE_FRAMES, V, 3]``, and its time."""
-    cycle = walker.walk(seed=shot.walk_seed, speed=shot.speed, seconds=SECONDS, fps=FPS).cycle
-    phase = np.arange(CYCLE_FRAMES) / CYCLE_FRAMES
-    rotations, root = cycle.at(phase)
-    root[:, 0] -= phase * cycle.stride_m
-    vertices, _ = walker.body().pose(rotations, root)
-    return vertices, cycle.stride_s
+def _cycle(shot: Shot, condition: Condition) -> tuple[NDArray[np.float32], NDArray[np.int32], float]:
+    """One stride of the filmed body on the spot, clothes and all: ``[CYCLE_FRAMES, V, 3]``, faces, seconds."""
+    actor = Actor.walking(
+        shot.walker, seed=shot.walk_seed, seconds=SECONDS, speed=condition.speed, outfit=condition.outfit
+    )
+    stride_s = actor.motion.cycle.stride_s
+    t_s = actor.start_s + np.arange(CYCLE_FRAMES) / CYCLE_FRAMES * stride_s
+    vertices = actor.at(t_s).vertices.copy()
+    way = np.interp(t_s - actor.start_s, actor.motion.t_s, actor.motion.translation[:, 0])
+    vertices[..., 0] -= way[:, None].astype(np.float32)
+    return vertices, actor.faces, stride_s

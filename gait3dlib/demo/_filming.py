@@ -14,7 +14,8 @@ import numpy as np
 
 from gait3dlib._processes import starting_workers
 from gait3dlib.recording import save
-from gait3dlib.simulation import Walker, observe, sample_walker
+from gait3dlib.simulation import Condition, Walker, observe_conditions, sample_walker
+from gait3dlib.simulation.conditions import draw
 
 # pseudonyms that say nothing about a person
 BIRDS = (
@@ -22,30 +23,39 @@ BIRDS = (
     "siskin", "avocet", "bittern", "crane", "dipper", "egret", "finch", "grebe", "hobby", "ibis", "jay",
     "knot", "lark",
 )  # fmt: skip
-ENROL_VIEW_DEG = 90.0
-RETURN_VIEWS_DEG = (30.0, 45.0, 60.0, 120.0, 135.0, 150.0)  # at least 30 degrees from the first
-RETURN_SPEEDS = (0.9, 1.1)
+# Enrolled in one walk before five cameras, and seen again from the other side
+ENROL_VIEWS_DEG = (0.0, 45.0, 90.0, 135.0, 180.0)
+RETURN_VIEWS_DEG = (210.0, 240.0, 270.0, 300.0, 315.0, 330.0)  # at least 30 degrees from each of the five
+RETURN_CELLS = ("normal", "coat", "skirt", "loose_trousers", "bag", "backpack")
 ENROL_SEED, RETURN_SEED = 1, 2  # another day: another variation of the style, other noise
 SECONDS, FPS = 3.0, 15.0
+STREAMS = ("silhouette", "keypoints")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One walk to be seen by a camera, and the recording it becomes."""
+    """One walk to be seen by one or more cameras, and the recording it becomes."""
 
     path: Path
     seed: int  # of the population
     index: int  # in the population
     subject: str
     walk_seed: int
-    view_deg: float
-    speed: float
+    views_deg: tuple[float, ...]
+    cell: str
     named: bool
 
     @property
     def walker(self) -> Walker:
         """Who walks: drawn again from the population, so that processes can share a shot."""
-        return dataclasses.replace(sample_walker(self.seed, self.index), subject=self.subject)
+        return dataclasses.replace(sample_walker(self.seed, self.index, "prior"), subject=self.subject)
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """How each camera sees it; the clothes and the speed are the same before all of them."""
+        rng = self.walker.rng(11, self.walk_seed)
+        drawn = [draw(self.cell, rng, view_deg=view, fps=FPS) for view in self.views_deg]
+        return [dataclasses.replace(one, outfit=drawn[0].outfit, speed=drawn[0].speed) for one in drawn]
 
 
 def plan(out: Path, seed: int, people: int, strangers: int) -> tuple[list[Shot], list[Shot]]:
@@ -53,15 +63,15 @@ def plan(out: Path, seed: int, people: int, strangers: int) -> tuple[list[Shot],
     rng = np.random.default_rng([seed, people, strangers])
     names = [*BIRDS[:people], *(f"stranger-{i + 1}" for i in range(strangers))]
     first = [
-        Shot(out / "enrolled" / f"{name}.h5", seed, i, name, ENROL_SEED, ENROL_VIEW_DEG, 1.0, True)
+        Shot(out / "enrolled" / f"{name}.h5", seed, i, name, ENROL_SEED, ENROL_VIEWS_DEG, "normal", True)
         for i, name in enumerate(names[:people])
     ]
     again = []
     for number, i in enumerate(rng.permutation(len(names)).tolist()):
         path = out / "corridor" / f"walk-{number + 1:02d}.h5"
         view = RETURN_VIEWS_DEG[number % len(RETURN_VIEWS_DEG)]
-        speed = RETURN_SPEEDS[int(rng.integers(len(RETURN_SPEEDS)))]
-        again.append(Shot(path, seed, i, names[i], RETURN_SEED, view, speed, False))
+        cell = str(rng.choice(RETURN_CELLS))
+        again.append(Shot(path, seed, i, names[i], RETURN_SEED, (view,), cell, False))
     return first, again
 
 
@@ -88,14 +98,13 @@ def film(shots: Sequence[Shot], jobs: int | None) -> Iterator[Shot]:
 
 def _shoot(shot: Shot) -> None:
     """One recording. Who came back is in nobody's recording: only ``/truth`` knows the labels."""
-    session = str(shot.walk_seed)
-    seq, truth = observe(
+    pairs = observe_conditions(
         shot.walker,
+        shot.conditions,
         seed=shot.walk_seed,
-        view_deg=shot.view_deg,
-        speed=shot.speed,
         seconds=SECONDS,
-        fps=FPS,
-        session=session,
+        streams=STREAMS,
+        session=str(shot.walk_seed),
     )
-    save(shot.path, seq if shot.named else dataclasses.replace(seq, subject=None), truths=[truth])
+    seqs = [seq if shot.named else dataclasses.replace(seq, subject=None) for seq, _ in pairs]
+    save(shot.path, *seqs, truths=[truth for _, truth in pairs])

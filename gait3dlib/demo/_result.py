@@ -28,6 +28,7 @@ class Visit:
     labels: Labels
     view_deg: float
     speed: float
+    cell: str
     recognition: Recognition
     outcome: Outcome
 
@@ -39,6 +40,7 @@ class Visit:
             "labels": dataclasses.asdict(self.labels),
             "view_deg": self.view_deg,
             "speed": self.speed,
+            "cell": self.cell,
             "outcome": self.outcome.value,
             "recognition": self.recognition.to_dict(),
         }
@@ -100,7 +102,7 @@ class DemoResult:
         """One row a visit, 80 columns wide; what is true of the body stands in brackets."""
         from rich.table import Table
 
-        title = f"{len(self.enrolled)} enrolled from the side; who came back, and what was said of them:"
+        title = f"{len(self.enrolled)} enrolled before five cameras; who came back, and what was said:"
         table = Table(box=None, title=title, title_justify="left", title_style="", padding=(0, 2, 0, 0))
         for name in ("from", "who", "said", "score", "limit", "age", "BMI", "gender", ""):
             justify: Literal["left", "right"] = "right" if name in ("from", "score", "limit") else "left"

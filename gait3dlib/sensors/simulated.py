@@ -96,7 +96,7 @@ class Simulated:
     @property
     def people(self) -> list[Walker]:
         """Who passes, in order; for checking answers, not for giving them."""
-        return [sample_walker(self.seed, index) for index in self.indices]
+        return [sample_walker(self.seed, index, "prior") for index in self.indices]
 
     def open(self) -> None:
         """Start at the first walker.
@@ -151,7 +151,7 @@ class Simulated:
                 number += 1
             if index is None:
                 return
-            for data in self._passing(sample_walker(self.seed, index), turn):
+            for data in self._passing(sample_walker(self.seed, index, "prior"), turn):
                 yield Frame(data, self._t_ns(number))
                 number += 1
 

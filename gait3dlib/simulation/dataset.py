@@ -53,7 +53,7 @@ def simulate(
     streams: Sequence[str] = ("silhouette", "keypoints"),
     size: int = 96,
     cells: Sequence[str] = (),
-    motion: MotionSource = "style",
+    motion: MotionSource = "prior",
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -76,7 +76,7 @@ def simulate(
         size: pixels of the square crop.
         cells: covariates of :data:`~gait3dlib.simulation.conditions.CELLS`: each gets ``sessions`` walks from
             each view, and a scene with a depth camera and a LiDAR. Asked for points or joints, "normal".
-        motion: "style" = set by hand; "prior" = learnt from real walks, in a scene too.
+        motion: "prior" = learnt from real walks, in a scene; "style" = set by hand.
         jobs: processes; None = one a core.
         progress: called with (done, all) walkers after each.
 
