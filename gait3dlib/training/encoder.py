@@ -23,6 +23,7 @@ from gait3dlib.modalities import Batch, Modality, Sample
 from gait3dlib.training.card import write_card
 from gait3dlib.training.labels import Targets, masked_mse
 from gait3dlib.training.loop import Loop, Report, Schedule
+from gait3dlib.training.told import Told
 from gait3dlib.training.validation import cross_view_rank1, held_out
 from gait3dlib.types import Tokens
 
@@ -58,17 +59,26 @@ class Head(nn.Module):
 class EncoderAndHead(nn.Module):
     """Encoder and head as one module, as Fabric wants it."""
 
-    def __init__(self, encoder: nn.Module, head: Head) -> None:
+    def __init__(self, encoder: nn.Module, head: Head, supervisor: nn.Module | None = None) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.supervisor = encoder, head, supervisor
 
     def forward(
-        self, frames: torch.Tensor, lengths: torch.Tensor, t_s: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch as plain tensors (Fabric converts no frozen dataclass) -> tokens and answers."""
-        tokens: Tokens = self.encoder(Batch(frames, lengths, t_s))
+        self,
+        frames: torch.Tensor,
+        lengths: torch.Tensor,
+        t_s: torch.Tensor,
+        told: torch.Tensor | None = None,
+        share: float = 1.0,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """A batch as plain tensors (Fabric converts no frozen dataclass) -> tokens, answers, other losses."""
+        batch, others = Batch(frames, lengths, t_s), {}
+        if self.supervisor is None or told is None:
+            tokens: Tokens = self.encoder(batch)
+        else:
+            tokens, others = self.supervisor(self.encoder, batch, told, share)
         with torch.autocast(frames.device.type, enabled=False):
-            return tokens.values, *self.head(tokens)
+            return tokens.values, *self.head(tokens), others
 
     def absorb_norm(self) -> None:
         """Hand the head's norm over to an encoder that can take it, once training has ended."""
@@ -90,6 +100,7 @@ def train_encoder(
     attribute_weight: NotNegative = 0.1,
     traits: list[str] | None = None,
     trait_weight: NotNegative = 0.5,
+    supervisor_weight: NotNegative = 1.0,
     start: Path | None = None,
     seed: Natural = 0,
     resume: bool = False,
@@ -106,6 +117,7 @@ def train_encoder(
         attribute_weight: weight of age, BMI and gender beside identity.
         traits: what a simulator kept of each walk and that is learnt too, such as ``style``.
         trait_weight: weight of the traits.
+        supervisor_weight: weight of what a modality learns of simulated walkers' bodies; 0 leaves it out.
         start: weights of the same encoder to go on from, such as the default ones for fine-tuning.
     """
     if len(modality) != 1:
@@ -127,6 +139,7 @@ def train_encoder(
         "attribute_weight": attribute_weight,
         "traits": traits,
         "trait_weight": trait_weight,
+        "supervisor_weight": supervisor_weight,
         "start": None if start is None else str(start),
         "seed": seed,
     }
@@ -134,7 +147,11 @@ def train_encoder(
     split = Split(WalkFolder(data), name, settings, validation_people, report, traits or [])
     torch.manual_seed(seed)
     modality_ = weights.make_modality(name, settings)
-    task = EncoderTask(modality_, split, loop, jitter, dim, (attribute_weight, trait_weight))
+    task = EncoderTask(
+        modality_, split, loop, jitter, dim, (attribute_weight, trait_weight, supervisor_weight)
+    )
+    if supervisor_weight and task.module.supervisor is not None:
+        task.told = Told(split.train, split.train_samples, name, settings)
     if start is not None:
         weights.load_encoder(task.module.encoder, start, settings)
     loop.run(task.module, task.losses, task.validate, resume=resume)
@@ -163,10 +180,11 @@ class EncoderTask:
         loop: Loop,
         jitter: Augment,
         dim: int,
-        side_weights: tuple[float, float],
+        side_weights: tuple[float, float, float],
     ) -> None:
         self.modality, self.split, self.jitter = modality, split, jitter
-        self.attribute_weight, self.trait_weight = side_weights
+        self.attribute_weight, self.trait_weight, self.supervisor_weight = side_weights
+        self.told: Told | None = None
         self.plan, self.seed, self.device = loop.schedule, loop.seed, loop.fabric.device
         people = [walk.subject for walk in split.train]
         self.sampler = PeopleSampler(people, people=self.plan.people, walks=self.plan.walks, seed=self.seed)
@@ -175,7 +193,9 @@ class EncoderTask:
         one_frame = modality.collate([split.train_samples[0].take(np.arange(1))])
         strips = encoder(one_frame).values.shape[1]
         self.module = EncoderAndHead(
-            encoder, Head(dim, strips, len(self.targets.people), split.traits.shape[1])
+            encoder,
+            Head(dim, strips, len(self.targets.people), split.traits.shape[1]),
+            modality.supervisor() if self.supervisor_weight else None,
         )
 
     def losses(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
@@ -188,7 +208,9 @@ class EncoderTask:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         frames = self.jitter(batch.frames, generator, self.modality.frames_are)
         batch = Batch(frames, batch.lengths, batch.t_s).to(self.device)
-        tokens, logits, attributes, traits = network(batch.frames, batch.lengths, batch.t_s)
+        told = None if self.told is None else self.told.of(rows, drawn)
+        more = () if told is None else (told.to(self.device), step / self.plan.steps)
+        tokens, logits, attributes, traits, others = network(batch.frames, batch.lengths, batch.t_s, *more)
         wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
         losses = {
             "triplet": batch_all_triplet(tokens, wanted.person),
@@ -199,7 +221,7 @@ class EncoderTask:
         }
         if traits.shape[1]:
             losses["traits"] = self.trait_weight * masked_mse(traits, wanted.traits)
-        return losses
+        return losses | {name: self.supervisor_weight * loss for name, loss in others.items()}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Cross-view rank-1 of people kept out of training, on the encoder's own tokens."""
