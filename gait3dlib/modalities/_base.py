@@ -81,7 +81,7 @@ class Modality(ABC):
     streams: ClassVar[tuple[StreamSpec, ...]]
     derives_from: ClassVar[tuple[str, ...]] = ()  # what `derive` reads: an ablation credits these
     ordered: ClassVar[bool] = False  # the encoder looks along time: training draws frames in a row
-    frames_are: ClassVar[Literal["images", "points"]] = "images"  # how training augments them
+    frames_are: ClassVar[Literal["images", "points", "depth"]] = "images"  # how training augments them
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """Make the first stream from others, or None where that cannot be done."""

@@ -46,16 +46,27 @@ class StripEncoder(nn.Module):
         dim: size of a token.
         width: channels of the first stage; the last has four times as many.
         strips: horizontal strips; divides the 16 rows of the last feature map.
+        trunk: another network, from pictures to maps of 16 rows, with
+        features: so many channels.
 
     Raises:
         ConfigError: ``strips`` does not divide 16.
     """
 
-    def __init__(self, channels: int, dim: int, width: int = 24, strips: int = 16) -> None:
+    def __init__(
+        self,
+        channels: int,
+        dim: int,
+        width: int = 24,
+        strips: int = 16,
+        *,
+        trunk: nn.Module | None = None,
+        features: int | None = None,
+    ) -> None:
         super().__init__()
         if strips not in (1, 2, 4, 8, 16):
             raise ConfigError(f"strips: must be 1, 2, 4, 8 or 16, not {strips}")
-        self.trunk = nn.Sequential(
+        self.trunk: nn.Module = trunk or nn.Sequential(
             nn.Conv2d(channels, width, 5, 2, 2, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
@@ -64,7 +75,7 @@ class StripEncoder(nn.Module):
             ResidualBlock(2 * width, 4 * width),
         )
         self.strips = strips
-        pooled = 2 * 4 * width
+        pooled = 2 * (features or 4 * width)
         # one matrix a strip: what matters at the knee is not what matters at the head
         self.project = nn.Parameter(torch.empty(strips, pooled, dim))
         nn.init.normal_(self.project, std=pooled**-0.5)
@@ -77,7 +88,7 @@ class StripEncoder(nn.Module):
     def forward(self, batch: Batch) -> Tokens:
         """Tokens ``[b, strips, dim]``; walks without the modality get zeros and ``real`` False."""
         frames, owner = batch.real_frames()
-        x = frames.to(self.project.dtype).div(255).contiguous(memory_format=torch.channels_last)
+        x = self._pictures(frames).contiguous(memory_format=torch.channels_last)
         # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
         maps = self._strips_of_frames(self.trunk(x)).to(self.project.dtype)
         walks = len(batch)
@@ -107,6 +118,10 @@ class StripEncoder(nn.Module):
             scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
             self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
             self.project.mul_(scale[:, None])
+
+    def _pictures(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the trunk sees of frames ``[n, channels, 64, 44]``."""
+        return frames.to(self.project.dtype).div(255)
 
     def _strips_of_frames(self, maps: torch.Tensor) -> torch.Tensor:
         n, c, h, w = maps.shape
