@@ -22,6 +22,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "ouster": ("ouster", " and then: pip install --no-deps ouster-sdk==1.0.1"),
     "rosbags": ("bags", ""),
     "pyrealsense2": ("realsense", ""),
+    "rerun": ("view", ""),
     "spconv": ("sparse", ""),
     "torch_geometric": ("force", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
