@@ -24,7 +24,7 @@ class Walk:
     """Where one walk lies, and what is known of it for training and for scoring (never for a model).
 
     path: the recording, or the folder of the subject; index: which walk of it. session: the session, or what
-    OpenGait calls the type (``nm-01``). view: the name of the view, where it has one.
+    OpenGait calls the type (``nm-01``). view: the name of the view; without one, its degrees, such as 090.
     """
 
     path: Path
@@ -158,7 +158,8 @@ def _index(path: Path) -> Iterator[Walk]:
                 )
             labels = recording.labels(index)
             meta = info.meta
-            view = meta.covariates.get("view", "")
+            degrees = "" if meta.view_deg is None else f"{meta.view_deg:03g}"
+            view = meta.covariates.get("view", degrees)
             known = dict(meta.covariates)
             yield Walk(path, index, info.subject, meta.session, meta.view_deg, labels, view, known)
 
