@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "lightning": ("train", ""),
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
+    "onnxruntime": ("onnx", ""),
     "embreex": ("simulation", ""),
     "smplx": ("smpl", ""),
     "velodyne_decoder": ("velodyne", ""),
