@@ -205,9 +205,9 @@ class Live:
     def _passing(self) -> Iterator[Frame]:
         for frame in self.frames if self._tape is None else self._tape:
             self._arrived.append((frame.host_t_ns, time.monotonic()))
-            yield frame
             self._perceived += 1
             self._rate.tick()
+            yield frame
             if self._on_moment is not None:
                 self._on_moment(Moment(frame, self._eyes.seen(), self._eyes.camera, dict(self._eyes.names)))
             if self._eyes.waiting and self._walks is not None:
