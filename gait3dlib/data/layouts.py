@@ -78,6 +78,7 @@ LAYOUTS: dict[str, Layout] = {
     "freegait": Layout(
         "FreeGait",
         files={"silhouette": "image.pkl", "points": "lidar.pkl", "smpl": "smpl.pkl"},
+        fps=10.0,  # one silhouette a cloud: OpenGait reads them together, and asks for equal lengths
         deeper=("image", "lidar", "range_pkl", "smpl", "kp3d"),
     ),
     "opengait": Layout("a data set of your own, as OpenGait keeps it", degrees=_PLAIN),

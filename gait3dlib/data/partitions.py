@@ -34,11 +34,14 @@ def read_partition(path: Path | str) -> Partition:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES} bytes; give a partition file of OpenGait")
-        held = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    if size > MAX_BYTES:
+        raise InputError(f"{path} is larger than {MAX_BYTES} bytes; give a partition file of OpenGait")
+    try:
+        held = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no JSON; give a partition file of OpenGait") from None
     lists = {ours: _names(held, theirs, path) for theirs, ours in _KEYS.items()}

@@ -31,8 +31,8 @@ class ViewPairReport:
 
     rank, mean_ap, mean_inp: with 95 % intervals over people. eer: of all compared pairs of walks together.
     probe_views, gallery_views: the names of ``rank1 [probe views, gallery views]``, NaN where a pair was left
-    out or empty. empty_pairs: pairs that have no probe or no gallery walk and so do not count. rounded: rank-k
-    of each pair was rounded to 0.01 % before the mean, as OpenGait does.
+    out or empty. empty_pairs: pairs that have no probe or no gallery walk and so do not count. rounded:
+    rank-k of each pair was rounded to 0.01 % before the mean, as OpenGait does.
     """
 
     people: int
