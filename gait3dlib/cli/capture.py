@@ -89,6 +89,11 @@ def record(
     with StopSignal() as stop, tape, live, screen.shown():
         for answer in answers(live, stop, None):
             tape.add_walk(answer)
+    if dropped := live.stats.dropped_frames:
+        note(
+            f"{dropped} frames were lost because writing is slower than the sensor; "
+            "record to a faster disk, or fewer frames a second"
+        )
     if as_json:
         show_json({"path": str(out), **tape.to_dict(live)})
     else:

@@ -96,7 +96,11 @@ class _Both:
             track = int(seq.meta.covariates["track"])
             if not any(number == track for _, number in self._taken):
                 covariates = {**seq.meta.covariates, "track": str(LIDAR_TRACKS + track)}
-                yield dataclasses.replace(seq, meta=dataclasses.replace(seq.meta, covariates=covariates))
+                streams = dict(seq.streams)
+                if "points" not in streams:  # the LiDAR is the second sensor
+                    streams["points"] = streams.pop(min(streams_of_points(streams)))
+                meta = dataclasses.replace(seq.meta, covariates=covariates)
+                yield dataclasses.replace(seq, streams=streams, meta=meta)
 
     def _joined(self, seq: GaitSequence) -> GaitSequence:
         """A camera's walk with the LiDAR's points of the same person, where there are any."""
