@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from io import StringIO
 from pathlib import Path
 
+import h5py
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -151,6 +153,29 @@ def test_wrong_sensors_are_one_sentence(guessing_weights: Path, tmp_path: Path) 
     assert "there is no file" in gone.stderr
     none = gait3d("recognize", "--sensor", CORRIDOR, "--gallery", tmp_path / "no.db")
     assert "there is no gallery" in none.stderr
+
+
+@pytest.mark.parametrize("verb", ["recognize", "record", "enroll"])
+def test_no_camera_and_a_recording_of_another_schema(
+    verb: str, recorded: Path, guessing_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyrealsense2", exc_type=ImportError)
+    monkeypatch.setattr("gait3dlib.sensors.realsense.TRIES", 1)
+    newer = tmp_path / "newer.h5"
+    shutil.copy(recorded, newer)
+    with h5py.File(newer, "r+") as file:
+        file.attrs["schema"] = 9
+    more = {
+        "recognize": ["--weights", guessing_weights],
+        "record": ["--out", tmp_path / "x.h5"],
+        "enroll": ["--subject", "P01", "--weights", guessing_weights, "--gallery", tmp_path / "g.db"],
+    }[verb]
+    for sensor, said in (("realsense:12345", "no RealSense camera"), (newer, "has schema 9")):
+        done = gait3d(verb, "--sensor", sensor, *more)
+        assert done.exit_code == 1, done.output
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["newer.h5"], "nothing is left behind"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

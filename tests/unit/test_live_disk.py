@@ -22,15 +22,17 @@ from gait3dlib.sensors import open_sensor
 
 CORRIDOR = "simulated:seed=3,walkers=1,fps=12,gap_s=0.2"
 LIVE = f"{CORRIDOR},realtime=true"
+LONGER = CORRIDOR.replace("gap_s=0.2", "gap_s=2")  # two seconds of nobody, which are a few kilobytes
 
 
 def test_a_full_disk_ends_with_a_sentence_and_leaves_what_was_written(tmp_path: Path) -> None:
     out = tmp_path / "walk.h5"
-    command = [sys.executable, "-m", "gait3dlib.cli", "record", "--sensor", LIVE, "--out", str(out)]
+    words = ["record", "--sensor", f"{LONGER},realtime=true", "--out", str(out)]
+    command = [sys.executable, "-m", "gait3dlib.cli", *words]
 
     def small_disk() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
 
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)
     assert done.returncode == 1
@@ -41,7 +43,7 @@ def test_a_full_disk_ends_with_a_sentence_and_leaves_what_was_written(tmp_path: 
     with open_recording(recover(Path(f"{out}.part"))) as recording:
         depth = recording.streams["depth"]
         assert len(depth) > 5
-    with open_sensor(CORRIDOR) as sensor:
+    with open_sensor(LONGER) as sensor:
         for i in range(len(depth)):
             np.testing.assert_array_equal(depth.frame(i), sensor.read(1.0).data["depth"])
 
