@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _depth_tables import depth
 from _tables import MISSING, Json, generic, measure, percent, table
 
 HERE = Path(__file__).resolve().parent
@@ -234,6 +235,14 @@ SECTIONS = (
         "python benchmarks/body_fit.py --data DIR",
         "How well a body fitted to a walk is the body that walked.",
         body_fit,
+    ),
+    Section(
+        "depth",
+        "Depth",
+        "python benchmarks/depth.py\npython benchmarks/depth.py --data DIR --weights WEIGHTS",
+        "Belly and stoop on one average body, seen from the front by a simulated D435; the plain baselines\n"
+        "are the nearest mean picture. Then people of the frozen world by what one camera gives.",
+        depth,
     ),
     Section(
         "forces",

@@ -15,7 +15,9 @@ __version__ = "0.1.0"
 
 # public name -> module that holds it
 _PUBLIC = {
+    "AblationReport": "gait3dlib.ablation",
     "Pipeline": "gait3dlib.pipeline",
+    "ablate": "gait3dlib.ablation",
     "GaitSequence": "gait3dlib.types",
     "Stream": "gait3dlib.types",
     "Calibration": "gait3dlib.types",
@@ -38,6 +40,8 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from gait3dlib import errors as errors
     from gait3dlib import opengait as opengait
+    from gait3dlib.ablation import AblationReport as AblationReport
+    from gait3dlib.ablation import ablate as ablate
     from gait3dlib.pipeline import Pipeline as Pipeline
     from gait3dlib.recording import Recording as Recording
     from gait3dlib.recording import load as load

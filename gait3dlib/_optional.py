@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "lightning": ("train", ""),
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
+    "onnxruntime": ("onnx", ""),
     "embreex": ("simulation", ""),
     "smplx": ("smpl", ""),
     "velodyne_decoder": ("velodyne", ""),
@@ -22,6 +23,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "ouster": ("ouster", " and then: pip install --no-deps ouster-sdk==1.0.1"),
     "rosbags": ("bags", ""),
     "pyrealsense2": ("realsense", ""),
+    "rerun": ("view", ""),
     "spconv": ("sparse", ""),
     "torch_geometric": ("force", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither

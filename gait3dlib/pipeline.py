@@ -76,7 +76,7 @@ class Pipeline:
         self.modalities = tuple(names)
         self.fingerprint = stored.fingerprint(self._model)
         fusion = self._model.fusion
-        self._shape = (fusion.parts, int(fusion.part.shape[2]))
+        self._shape = (fusion.parts, fusion.part_dim)
         self.gallery = Gallery.open(gallery, self.fingerprint, self._shape[0] * self._shape[1])
 
     @property

@@ -16,7 +16,11 @@ from typing import Any
 from gait3dlib.errors import MissingDependency, UnknownComponent, did_you_mean
 
 # kind -> package that holds one file a component, and entry-point group
-KINDS = {"modality": "gait3dlib.modalities", "sensor": "gait3dlib.sensors"}
+KINDS = {
+    "modality": "gait3dlib.modalities",
+    "sensor": "gait3dlib.sensors",
+    "fusion": "gait3dlib.fusion.kinds",
+}
 
 
 def names(kind: str) -> list[str]:
@@ -54,7 +58,7 @@ def class_name(name: str) -> str:
 
 
 def _shipped(package: str) -> set[str]:
-    folder = Path(__file__).resolve().parent / package.removeprefix("gait3dlib.")
+    folder = Path(__file__).resolve().parent / package.removeprefix("gait3dlib.").replace(".", "/")
     return {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
 
 

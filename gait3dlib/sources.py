@@ -45,15 +45,21 @@ def _walks(source: str | os.PathLike[str] | Sensor) -> Iterator[GaitSequence]:
                 yield from recording
                 return
         name = f"replay:{name}"
-    sensor = source if isinstance(source, Sensor) else open_sensor(_sensor_text(name))
+    sensor = source if isinstance(source, Sensor) else open_sensor(sensor_text(name))
     with Pump(sensor) as frames:
         label = Path(name).name if name else type(sensor).__name__
         yield from walks(frames, source=label, calibration=sensor.calibration)
 
 
-def _sensor_text(name: str) -> str:
-    """A path as the text that opens it as a video; what names a sensor already stays."""
+def sensor_text(name: str) -> str:
+    """A path as the text that opens it as a sensor; what names a sensor already stays.
+
+    Raises:
+        InputError: it is neither.
+    """
     if Path(name).exists():
+        if name.endswith((".h5", ".hdf5", ".part")):
+            return f"replay:{name}"
         return f"realsense:{name}" if is_realsense_file(Path(name)) else f"video:{name}"
     if ":" not in name and name not in registry.names("sensor"):
         raise InputError(f"there is no file {name}, and no sensor of that name; see: gait3d sensors")

@@ -84,9 +84,10 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of six simulated people: two sessions, two views 40 degrees apart, eight frames a walk."""
     from gait3dlib.recording import open_recording, save
     from gait3dlib.simulation import simulate
+    from gait3dlib.simulation.world import STREAMS
 
     folder = tmp_path_factory.mktemp("world")
-    views, asked = (60.0, 100.0), {"seconds": 0.8, "fps": 10.0, "size": 64}
+    views, asked = (60.0, 100.0), {"seconds": 0.8, "fps": 10.0, "size": 64, "streams": STREAMS}
     for path in simulate(folder, walkers=6, seed=5, sessions=2, views=views, jobs=1, **asked):
         with open_recording(path) as recording:
             truths = [recording.truth(number) for number in range(len(recording.walks))]

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gait3dlib import _resources, config, training
+from gait3dlib import _resources, config, protocols, training
 from gait3dlib.data.augment import Augment
 from gait3dlib.errors import Gait3DError
 from gait3dlib.fusion import weights
-from gait3dlib.protocols import CrossView
-from gait3dlib.training.loop import Schedule
+from gait3dlib.training.schedule import Schedule
 
 
 def problems(folder: Path) -> list[str]:
@@ -30,7 +29,7 @@ def _checks(folder: Path) -> Iterator[tuple[Path, Callable[[dict[str, Any]], obj
     for path in sorted(folder.glob("*.yaml")):
         yield path, _recipe
     for path in sorted(folder.glob("protocols/*.yaml")):
-        yield path, lambda values: config.build(CrossView, values)
+        yield path, lambda values, path=path: protocols.read(path)
 
 
 def _recipe(values: dict[str, Any]) -> None:

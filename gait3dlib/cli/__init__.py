@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from gait3dlib.cli import capture, derive, folders, house, models, mount, people
+from gait3dlib.cli import capture, derive, folders, house, live, models, mount, people
 from gait3dlib.cli._output import ends_well
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "People": (people.recognize, people.enroll, people.verify, people.calibrate, people.forget),
-    "Recording": (capture.sensors, capture.record, capture.recover, mount.mount),
+    "Recording": (capture.sensors, capture.record, capture.recover, live.view, mount.mount),
     "Data and models": (
         models.simulate,
         folders.convert,

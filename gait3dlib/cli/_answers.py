@@ -29,18 +29,18 @@ class RecognitionTable:
 
     def add(self, number: int, found: Recognition) -> None:
         """Print a row."""
-        self.uncalibrated |= not found.calibrated
+        self.uncalibrated |= not (found.calibrated or found.reason)
         evidence = [f"{name.replace('_', ' ')} {share:.0%}" for name, share in found.weights.items()]
         self.rows.add(
             str(number),
             span(found.start_ns, found.stop_ns),
             found.identity,
-            "-" if self.empty else f"{found.score:.2f}",
-            "-" if self.empty else f"{found.threshold:.2f}{'' if found.calibrated else '*'}",
+            "-" if self.empty or found.reason else f"{found.score:.2f}",
+            "-" if self.empty or found.reason else f"{found.threshold:.2f}{'' if found.calibrated else '*'}",
             spread(found.age_years, ".0f"),
             spread(found.bmi_kg_m2, ".0f"),
             gender(found.female),
-            "\n".join(evidence or found.streams),
+            found.reason or "\n".join(evidence or found.streams),
             style="bold" if found.known else "",
         )
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gait3dlib import _resources
 from gait3dlib._optional import require
-from gait3dlib.cli._output import read_names
-from gait3dlib.errors import GalleryError, WeightsError
+from gait3dlib.cli._output import counting, read_names
+from gait3dlib.errors import ConfigError, GalleryError, WeightsError
 
 if TYPE_CHECKING:
+    from gait3dlib.data.recordings import WalkSet
     from gait3dlib.pipeline import Pipeline
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
@@ -43,6 +44,13 @@ Start = Annotated[
 ]
 Stop = Annotated[
     float | None, typer.Option("--to", metavar="S", help="Use the walk up to this second of it.")
+]
+Root = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Where the public data set lies.")]
+PartitionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--partition", metavar="JSON", help="Who is tested: OpenGait's file; by default the one in --root."
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Fixes everything that is drawn by chance.")]
 
@@ -99,3 +107,29 @@ def open_pipeline(weights: str, modalities: str | None, gallery: Path | None = N
             "checkpoints are never read, because they can run code"
         )
     return Pipeline(names or available(folder) or list(ALL_MODALITIES), weights=folder, gallery=gallery)
+
+
+def open_set(
+    data: Path | None,
+    data_set: str | None,
+    root: Path | None,
+    partition: Path | None,
+    split: Literal["all", "train", "test"],
+) -> WalkSet:
+    """The folder of recordings or the public data set that the options name; indexed with a progress bar.
+
+    Raises:
+        ConfigError: none is named, or both are.
+    """
+    from gait3dlib.data.sets import open_data
+
+    if (data is None) == (data_set is None) or (data_set is None) != (root is None):
+        raise ConfigError("name the data: --data DIR for recordings, or --data-set NAME with --root DIR")
+    if data is not None:
+        if partition is not None:
+            raise ConfigError("--partition belongs to --data-set; a folder of recordings has none")
+        return open_data(data)
+    assert data_set is not None
+    asked: dict[str, Any] = {} if partition is None else {"partition": partition}
+    with counting("subjects indexed") as progress:
+        return open_data(data_set, root=root, split=split, progress=progress, **asked)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,15 +10,17 @@ import typer
 from gait3dlib import registry
 from gait3dlib.cli import _listing as listing
 from gait3dlib.cli import _options as option
-from gait3dlib.cli._output import console, note, show_json, show_table, simple_table, waiting
+from gait3dlib.cli._output import console, note, show_json, show_table, simple_table
+from gait3dlib.cli._screen import Screen
+from gait3dlib.cli._signals import StopSignal
+from gait3dlib.cli.live import answers, open_sensors
 from gait3dlib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gait3dlib.live import Answer, Live
     from gait3dlib.recording import RecordingWriter
     from gait3dlib.sensors import Pump, Rig
     from gait3dlib.types import Frame
-
-LINE_S = 0.5  # between two updates of the live line
 
 
 def sensors(as_json: option.Json = False) -> None:
@@ -79,38 +76,28 @@ def record(
 
     Example: gait3d record --sensor simulated:seed=3 --out walk.h5
     """
-    from gait3dlib.perception import walks as find_walks
-    from gait3dlib.recording import RecordingWriter
-    from gait3dlib.sensors import Pump, Rig, open_sensor
+    from gait3dlib.live import Live
 
-    found = [open_sensor(text) for text in sensor]
     name = " ".join(sensor)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _StopSignal() as stop, Pump(found[0]) if len(found) == 1 else Rig(found) as frames:
-        specs = {n: s for n, s in frames.sensor.specs.items() if color or n != "color"}
-        wanted = not color if walks is None else walks
-        if not specs and not wanted:
-            raise ConfigError(f"{name} gives only colour images; ask for --color, for --walks, or for both")
-        calibration = {n: c for n, c in frames.sensor.calibration.items() if n in specs}
-        clock = "unix" if frames.live else "own"  # a file's time counts from its start
-        with RecordingWriter(
-            out, specs, calibration=calibration, store_color=color, clock=clock, consent_ref=consent
-        ) as writer:
-            tape = _Tape(frames, writer, set(specs), stop, seconds)
-            with tape.live():
-                if wanted:
-                    # of all streams: keypoints from colour that is not stored are lifted by the depth
-                    everywhere = frames.sensor.calibration
-                    for seq in find_walks(tape, source=name, calibration=everywhere):
-                        writer.add_walk(seq)
-                        tape.walks += 1
-                else:
-                    for _ in tape:
-                        pass
+    wanted = not color if walks is None else walks
+    tape = _Tape(name, out, seconds, color=color, walks=wanted, consent=consent)
+    live = Live(
+        None, open_sensors(sensor), source=name, walks=wanted, on_open=tape.open, on_frame=tape.append
+    )
+    screen = Screen(f"recording {name}", live)
+    screen.extra = lambda: tape.line(live)
+    with StopSignal() as stop, tape, live, screen.shown():
+        for answer in answers(live, stop, None):
+            tape.add_walk(answer)
+    if dropped := live.stats.dropped_frames:
+        note(
+            f"{dropped} frames were lost because writing is slower than the sensor; "
+            "record to a faster disk, or fewer frames a second"
+        )
     if as_json:
-        show_json({"path": str(out), **tape.to_dict()})
+        show_json({"path": str(out), **tape.to_dict(live)})
     else:
-        console().print(f"{out}: {tape.line()}", soft_wrap=True)
+        console().print(f"{out}: {tape.line(live)}", soft_wrap=True)
 
 
 def recover(
@@ -140,117 +127,84 @@ def recover(
 # ---- recording ------------------------------------------------------------------------------------
 
 
-class _StopSignal:
-    """Ctrl-C and SIGTERM, once, as a wish to end; a second one ends at once.
+class _Tape:
+    """The frames of a live loop, written as they pass; a context manager that finishes the recording."""
 
-    Between two frames the wish is looked at; only a wait for the next frame is interrupted, so that no
-    write to the file ever is.
-    """
+    def __init__(
+        self, name: str, out: Path, seconds: float | None, *, color: bool, walks: bool, consent: str
+    ) -> None:
+        self._name, self._out, self._limit_s = name, out, seconds
+        self._color, self._wanted, self._consent = color, walks, consent
+        self._writer: RecordingWriter | None = None
+        self._streams: set[str] = set()
+        self.frames = self.walks = 0
+        self.first_ns = self.last_ns = 0
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.may_interrupt = False
-        self._before: dict[signal.Signals, Any] = {}
+    def open(self, frames: Pump | Rig) -> None:
+        """Make the file for what the sensors give, now that they are open."""
+        from gait3dlib.recording import RecordingWriter
 
-    def __enter__(self) -> _StopSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
+        sensor = frames.sensor
+        specs = {n: s for n, s in sensor.specs.items() if self._color or n.partition("_")[0] != "color"}
+        if not specs and not self._wanted:
+            raise ConfigError(
+                f"{self._name} gives only colour images; ask for --color, for --walks, or for both"
+            )
+        calibration = {n: c for n, c in sensor.calibration.items() if n in specs}
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = RecordingWriter(
+            self._out, specs, calibration=calibration, store_color=self._color,
+            clock="unix" if frames.live else "own",  # a file's time counts from its start
+            consent_ref=self._consent,
+        )  # fmt: skip
+        self._streams = set(specs)
+
+    def append(self, frame: Frame) -> bool:
+        """Write a frame; False when the time is over. The host's clock counts: a device's may be set."""
+        t_ns = frame.host_t_ns
+        if not self.frames:
+            self.first_ns = t_ns
+        elif self._limit_s is not None and t_ns - self.first_ns >= self._limit_s * 1e9:
+            return False
+        assert self._writer is not None
+        for name in self._streams & frame.data.keys():
+            self._writer.append(name, frame.data[name], frame.host_t_ns, frame.device_t_ns)
+        self.frames, self.last_ns = self.frames + 1, t_ns
+        return True
+
+    def add_walk(self, answer: Answer) -> None:
+        """Keep a walk that was found."""
+        if answer.walk is not None and self._writer is not None:
+            self._writer.add_walk(answer.walk)
+            self.walks += 1
+
+    def __enter__(self) -> _Tape:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if self._writer is not None:
+            self._writer.close()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        again, self.asked = self.asked, True
-        if again:
-            raise KeyboardInterrupt
-        if self.may_interrupt:
-            self.may_interrupt = False
-            raise _Asked
-
-
-class _Asked(Exception):
-    """A signal like StopIteration, not an error."""
-
-
-class _Tape:
-    """The frames of a pump, written as they pass."""
-
-    def __init__(
-        self,
-        frames: Pump | Rig,
-        writer: RecordingWriter,
-        streams: set[str],
-        stop: _StopSignal,
-        seconds: float | None,
-    ) -> None:
-        self.pump, self.writer, self.streams, self.stop, self.limit_s = frames, writer, streams, stop, seconds
-        self.frames = self.walks = 0
-        self.started_s = time.monotonic()
-        self.first_ns = self.last_ns = 0
-        self._say: Callable[[str], None] = lambda text: None
-        self._said_s = 0.0
-
-    @contextmanager
-    def live(self) -> Iterator[None]:
-        """A line on the terminal that follows the recording."""
-        with waiting("recording") as say:
-            self._say = say
-            yield
-
-    def __iter__(self) -> Iterator[Frame]:
-        frame = self._next()
-        while frame is not None:
-            one_clock = frame.device_t_ns is not None and not hasattr(self.pump, "pumps")
-            t_ns = frame.device_t_ns if one_clock else frame.host_t_ns
-            assert t_ns is not None
-            if not self.frames:
-                self.first_ns = t_ns
-            elif self.limit_s is not None and t_ns - self.first_ns >= self.limit_s * 1e9:
-                return
-            for name in self.streams & frame.data.keys():
-                self.writer.append(name, frame.data[name], frame.host_t_ns, frame.device_t_ns)
-            self.frames, self.last_ns = self.frames + 1, t_ns
-            if time.monotonic() - self._said_s > LINE_S:
-                self._said_s = time.monotonic()
-                self._say(self.line())
-            yield frame
-            frame = self._next()
-
-    def _next(self) -> Frame | None:
-        try:
-            self.stop.may_interrupt = True
-            return None if self.stop.asked else next(self.pump, None)
-        except _Asked:
-            return None
-        finally:
-            self.stop.may_interrupt = False
-
-    def line(self) -> str:
+    def line(self, live: Live) -> str:
         """How it goes, in a line."""
-        seconds, stats = (self.last_ns - self.first_ns) / 1e9, self.pump.stats
+        seconds, stats = (self.last_ns - self.first_ns) / 1e9, live.stats
         fps = (self.frames - 1) / seconds if seconds > 0 else 0.0
-        lost = f", {stats.drops} lost" if stats.drops else ""
+        lost = f", {stats.dropped_frames} lost" if stats.dropped_frames else ""
         lost += f", {stats.reconnects} reconnects" if stats.reconnects else ""
-        lost += "".join(f" ({text})" for text in self.packets().values())
+        lost += "".join(f" ({text})" for text in live.counts.values())
         return f"{seconds:.1f} s, {self.frames} frames, {fps:.1f} a second{lost}, {self.walks} walks"
 
-    def packets(self) -> dict[str, Any]:
-        """What became of the packets of each sensor that counts them, by its place and kind."""
-        pumps = getattr(self.pump, "pumps", [self.pump])
-        sensors = [(f"{i}:{type(p.sensor).__name__.lower()}", p.sensor) for i, p in enumerate(pumps, 1)]
-        return {name: item.counts for name, item in sensors if hasattr(item, "counts")}
-
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, live: Live) -> dict[str, Any]:
         """What was recorded, ready for JSON."""
-        stats = self.pump.stats
+        stats = live.stats
         return {
             "seconds": (self.last_ns - self.first_ns) / 1e9,
             "frames": self.frames,
-            "streams": sorted(self.streams),
-            "lost": stats.drops,
+            "streams": sorted(self._streams),
+            "lost": stats.dropped_frames,
+            "lost_in_sensor": stats.lost,
+            "passed_over": stats.passed_over,
             "reconnects": stats.reconnects,
             "walks": self.walks,
-            "packets": {name: counts.to_dict() for name, counts in self.packets().items()},
+            "packets": {name: counts.to_dict() for name, counts in live.counts.items()},
         }

@@ -1,7 +1,8 @@
-"""Verbs about folders of data: convert."""
+"""Verbs about folders of data: convert, index."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,8 @@ from gait3dlib.cli._output import clean, console, counting, note, show_json
 from gait3dlib.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from gait3dlib.data.opengait_folder import Conversion
+    from gait3dlib.data.opengait_folder import Conversion, Hole
+    from gait3dlib.data.opengait_set import Findings
 
 BAGS = (".bag", ".db3", ".mcap")
 SHOWN = 10  # holes that are listed before the rest is counted
@@ -55,6 +57,39 @@ def convert(
         _show(done)
 
 
+def index(
+    data_set: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the data set, such as casia_b; opengait for your own.")
+    ],
+    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Where it lies.")],
+    partition: option.PartitionFile = None,
+    as_json: option.Json = False,
+) -> None:
+    """Read a public data set once where it lies, and list its holes.
+
+    What is missing, cannot be read or disagrees with the rest of its walk is told now, not in the middle of a
+    training run. Only what has changed is read again. Nothing in a file is run.
+
+    Example: gait3d index gait3d --root Gait3D --partition Gait3D.json
+    """
+    from gait3dlib.data.opengait_set import OpenGaitSet
+
+    data = option.open_set(None, data_set, root, partition, split="all")
+    if not isinstance(data, OpenGaitSet):
+        raise ConfigError(f"{data_set} needs no index; those that do are public data sets such as casia_b")
+    if as_json:
+        show_json(data.findings)
+    else:
+        _show_findings(data.findings)
+
+
+def _show_findings(found: Findings) -> None:
+    kept = ", ".join(f"{count} with {name}" for name, count in sorted(found.streams.items()))
+    told = f"{found.subjects} subjects, {found.walks} walks: {kept}; {found.read} subjects were read anew"
+    console().print(clean(f"{told}; {len(found.holes)} holes"), soft_wrap=True)
+    _notes(found.left_out, found.holes)
+
+
 def _convert_bag(bag: Path, out: Path, as_json: bool) -> None:
     """What a sensor wrote to a bag, as a recording."""
     from gait3dlib.cli.capture import record
@@ -73,9 +108,13 @@ def _show(done: Conversion) -> None:
     there = f"; {done.already} subjects were there already" if done.already else ""
     text = f"{done.subjects} subjects, {done.walks} walks in {done.out}{f': {kept}' if kept else ''}{there}"
     console().print(clean(text), soft_wrap=True)
-    for what, count in sorted(done.left_out.items()):
+    _notes(done.left_out, done.holes)
+
+
+def _notes(left_out: Mapping[str, int], holes: Sequence[Hole]) -> None:
+    for what, count in sorted(left_out.items()):
         note(f"left out: {count} files of {what}")
-    for hole in done.holes[:SHOWN]:
+    for hole in holes[:SHOWN]:
         note(f"hole: {hole.path}: {hole.reason}")
-    if len(done.holes) > SHOWN:
-        note(f"and {len(done.holes) - SHOWN} more holes; --json lists them all")
+    if len(holes) > SHOWN:
+        note(f"and {len(holes) - SHOWN} more holes; --json lists them all")

@@ -138,11 +138,31 @@ def train(
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of recordings with subjects.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Folder of recordings with subjects.")
+    ] = None,
+    data_set: Annotated[
+        str | None, typer.Option("--data-set", metavar="NAME", help="A public data set, with --root.")
+    ] = None,
+    root: option.Root = None,
+    partition: option.PartitionFile = None,
     weights: option.Weights = "default",
     modalities: option.Modalities = None,
     protocol: Annotated[
-        Path | None, typer.Option("--protocol", metavar="FILE", help="YAML; cross-view by default.")
+        str | None,
+        typer.Option(
+            "--protocol", metavar="NAME", help="Such as casia_b, or a YAML file; cross-view by default."
+        ),
+    ] = None,
+    rerank: Annotated[
+        int, typer.Option("--rerank", min=0, help="Re-rank with so many reciprocal neighbours.")
+    ] = 0,
+    rounding: Annotated[
+        bool, typer.Option("--rounding", help="Round pairs of views before the mean, as OpenGait does.")
+    ] = False,
+    submission: Annotated[
+        Path | None,
+        typer.Option("--submission", metavar="CSV", help="Also write GREW's submission file."),
     ] = None,
     seed: option.Seed = 0,
     out: Annotated[
@@ -150,16 +170,30 @@ def evaluate(
     ] = None,
     as_json: option.Json = False,
 ) -> None:
-    """Score weights on a folder of recordings.
+    """Score weights on a folder of recordings, or on a public data set by its protocol.
 
-    Every subset of the modalities, beside chance and a plain baseline, with intervals.
+    On recordings every subset of the modalities, on a data set each alone and all, with chance and intervals.
 
-    Example: gait3d evaluate --data walkers --out results
+    Example: gait3d evaluate --data-set casia_b --root CASIA-B-pkl --protocol casia_b --modalities silhouette
     """
-    with option.open_pipeline(weights, modalities) as pipeline, waiting("evaluating") as say:
-        from gait3dlib.protocols import evaluate as run
+    require("torch")
+    from gait3dlib import protocols
+    from gait3dlib.evaluation import Groups, Scoring
 
-        report = run(pipeline, data, protocol=protocol, seed=seed, progress=say)
+    rules = protocols.read(protocol or data_set or "cross_view")
+    how = Scoring(rounding=rounding, rerank_k1=rerank, seed=seed)
+    if not isinstance(rules, Groups) and (rerank or rounding or submission):
+        raise ConfigError("--rerank, --rounding and --submission belong to protocols of public data sets")
+    with option.open_pipeline(weights, modalities) as pipeline:
+        walks = option.open_set(data, data_set, root, partition, split="test")
+        with waiting("evaluating") as say:
+            report: protocols.ProtocolReport | protocols.DataSetReport
+            if isinstance(rules, Groups):
+                report = protocols.evaluate_data_set(
+                    pipeline, walks, rules, scoring=how, submission=submission, progress=say
+                )
+            else:
+                report = protocols.evaluate(pipeline, walks, protocol=rules, seed=seed, progress=say)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(plain(report), indent=1, allow_nan=False)
@@ -170,8 +204,9 @@ def evaluate(
         return
     for table in report.tables():
         show_table(table)
-    if out is not None:
-        note(f"written: {out / 'report.json'} and {out / 'report.md'}")
+    for path in (submission, *((out / "report.json", out / "report.md") if out else ())):
+        if path is not None:
+            note(f"written: {path}")
 
 
 def card(

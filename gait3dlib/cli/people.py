@@ -8,36 +8,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gait3dlib.cli import _options as option
+from gait3dlib.cli import live
 from gait3dlib.cli._answers import RecognitionTable
 from gait3dlib.cli._output import clean, console, counting, note, plain, show_json
 from gait3dlib.cli._sources import files_of, one_walk, walks_of_source
-from gait3dlib.errors import GalleryError, NoEvidence, did_you_mean
+from gait3dlib.errors import ConfigError, GalleryError, NoEvidence, did_you_mean
 
 if TYPE_CHECKING:
     from gait3dlib.types import GaitSequence
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A video, a recording (.h5), a folder of frames, or a sensor.")
+    str | None,
+    typer.Argument(metavar="SOURCE", help="A video, a recording (.h5), a folder of frames, or a sensor."),
 ]
 Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="A pseudonym of your choice.")]
 
 
 def recognize(
-    source: Source,
+    source: Source = None,
+    sensor: live.Sensors = None,
     gallery: option.GalleryFile = None,
     modalities: option.Modalities = None,
     weights: option.Weights = "default",
     walk: option.Walk = None,
     start: option.Start = None,
     stop: option.Stop = None,
+    seconds: live.Seconds = None,
     as_json: option.Json = False,
 ) -> None:
     """Say who walks there, or "unknown"; with age, BMI and gender.
 
-    One row a walk, as walks end; with --json one object a line. Live sources run until Ctrl-C.
+    One row a walk, as walks end; with --json one object a line. With --sensor the view is live: frames,
+    losses and latencies are shown, and why somebody cannot be judged. It runs until the sensor ends or
+    Ctrl-C. Several --sensor, such as a camera and a LiDAR, see the same people.
 
-    Example: gait3d recognize walk.mp4
+    Example: gait3d recognize --sensor realsense --gallery people.db
     """
+    live.one_of(source, sensor)
+    if sensor:
+        live.recognize_live(sensor, gallery, modalities, weights, seconds, as_json)
+        return
+    assert source is not None
     place = option.gallery_if_any(gallery)
     with option.open_pipeline(weights, modalities, place) as pipeline:
         table = RecognitionTable(pipeline)
@@ -65,22 +76,42 @@ def recognize(
 
 
 def enroll(
-    subject: Subject,
-    source: Source,
+    subject: Annotated[
+        str | None, typer.Argument(metavar="SUBJECT", help="A pseudonym of your choice.")
+    ] = None,
+    source: Source = None,
+    sensor: live.Sensors = None,
+    named: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="The same as SUBJECT.")
+    ] = None,
     gallery: option.GalleryFile = None,
     modalities: option.Modalities = None,
     weights: option.Weights = "default",
     walk: option.Walk = None,
     start: option.Start = None,
     stop: option.Stop = None,
+    seconds: live.Seconds = None,
     as_json: option.Json = False,
 ) -> None:
     """Add a walk of a person to the gallery.
 
-    Several walks of one person, from several sides, make recognition surer. --from and --to take a part.
+    Several walks of one person, from several sides, make recognition surer. --from and --to take a part. With
+    --sensor the person walks past twice, and the second walk must match the first.
 
     Example: gait3d enroll alice walk.mp4 --to 3
     """
+    if named and subject:
+        if sensor or source:
+            raise ConfigError(f"both {subject!r} and --subject {named!r} are given; name one person")
+        source = subject
+    subject = named or subject
+    if subject is None:
+        raise ConfigError("say who it is, by a pseudonym, such as: gait3d enroll walker-17 walk.mp4")
+    live.one_of(source, sensor)
+    if sensor:
+        live.enroll_live(subject, sensor, gallery, modalities, weights, seconds, as_json)
+        return
+    assert source is not None
     _, seq = one_walk(source, walk, start, stop)
     # first into a gallery in memory: what cannot be enrolled must not leave a new, stamped file behind
     with option.open_pipeline(weights, modalities) as pipeline:

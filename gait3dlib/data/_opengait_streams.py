@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def stream_of(value: Any, rates: Mapping[str, float], fps: float) -> tuple[str, 
         value = _of_list(value)
     if isinstance(value, tuple):  # points and offsets
         points, offsets = value
-        return "points", Stream(points, _times(len(offsets) - 1, rates.get("points", fps)), "m", offsets)
+        return "points", Stream(points, frame_times(len(offsets) - 1, rates.get("points", fps)), "m", offsets)
     if not isinstance(value, np.ndarray):
         raise InputError(f"holds {_kind(value)}, not an array or a list of arrays")
     if not value.size:
@@ -48,7 +49,7 @@ def stream_of(value: Any, rates: Mapping[str, float], fps: float) -> tuple[str, 
         offsets = np.arange(len(data) + 1, dtype=np.int64) * data.shape[1]
         rows = data.reshape(-1, data.shape[2])
         return stream_of((_cloud(rows), offsets), rates, fps)
-    return name, Stream(data, _times(len(data), rates.get(name, fps)), units, layout=layout)
+    return name, Stream(data, frame_times(len(data), rates.get(name, fps)), units, layout=layout)
 
 
 def _of_array(array: NDArray[Any]) -> tuple[str, NDArray[Any], str, str | None]:
@@ -65,7 +66,7 @@ def _of_array(array: NDArray[Any]) -> tuple[str, NDArray[Any], str, str | None]:
     if array.ndim == 4 and 3 in (shape[1], shape[3]):
         raise NotKept("coloured pictures (depth pictures are drawn from points)")
     if array.ndim == 3 and array.dtype.kind in "bu" and array.itemsize == 1:
-        return "silhouette", _silhouettes(array), "1", None
+        return _of_masks(array)
     if real and array.ndim == 1:
         raise NotKept("a number a frame")
     raise InputError(f"holds {array.dtype} {list(shape)}, which is no stream that OpenGait keeps")
@@ -100,6 +101,17 @@ def _cloud(points: NDArray[Any]) -> NDArray[np.float32]:
     return cloud[np.isfinite(cloud).all(axis=1)]
 
 
+def on_the_ground(points: Stream) -> Stream:
+    """The same points with heights from the ground; OpenGait's files keep them from the sensor.
+
+    The ground is where the lowest point of a frame lies, in the median of the frames.
+    """
+    assert points.offsets is not None
+    filled = points.offsets[:-1][np.diff(points.offsets) > 0]
+    ground = np.median(np.minimum.reduceat(points.data[:, 2], filled))
+    return dataclasses.replace(points, data=points.data - np.array([0, 0, ground, 0], np.float32))
+
+
 def _keypoints(array: NDArray[Any]) -> NDArray[np.float32]:
     """float32 ``[T, 17, 3]`` in COCO's order; what is not finite was not seen."""
     points = array.astype(np.float32)
@@ -113,20 +125,19 @@ def _finite(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return array
 
 
-def _silhouettes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """uint8 ``[T, h, w]``, 255 = body; the grey edges that resizing left stay."""
+def _of_masks(array: NDArray[Any]) -> tuple[str, NDArray[np.uint8], str, str | None]:
+    """Silhouettes, 255 = body, with the grey edges that resizing left; or labels of body parts, 0 = none."""
     frames = array.astype(np.uint8)
     most = int(frames.max())
     if most == 0:
         raise InputError("holds silhouettes that are black throughout")
     if most == 1:
-        return frames * np.uint8(255)
-    if most <= _LABELS:
-        raise NotKept("labels of body parts")
-    return frames
+        return "silhouette", frames * np.uint8(255), "1", None
+    return "parsing" if most <= _LABELS else "silhouette", frames, "1", None
 
 
-def _times(frames: int, fps: float) -> NDArray[np.int64]:
+def frame_times(frames: int, fps: float) -> NDArray[np.int64]:
+    """Nanoseconds from 0 of frames that come evenly."""
     return np.asarray(np.rint(np.arange(frames) * (NS_PER_S / fps)), np.int64)
 
 

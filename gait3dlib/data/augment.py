@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from gait3dlib.config import NotNegative, Share, build
 from gait3dlib.data._warps import erased, perspective, turned
+from gait3dlib.data.augment_depth import DepthAugment
 from gait3dlib.data.augment_lidar import LidarAugment
 
 
@@ -34,6 +35,7 @@ class Augment:
         turn_deg: the largest such rotation.
         erase: probability of a black rectangle of 5 to 20 % of the picture.
         points: settings of :class:`~gait3dlib.data.augment_lidar.LidarAugment`, for frames that are points.
+        depth: settings of :class:`~gait3dlib.data.augment_depth.DepthAugment`, for frames that hold depth.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Augment:
         turn_deg: NotNegative = 10.0,
         erase: Share = 0.0,
         points: dict[str, Any] | None = None,
+        depth: dict[str, Any] | None = None,
     ) -> None:
         self.points: LidarAugment = build(LidarAugment, points or {}, "augment.points")
+        self.depth: DepthAugment = build(DepthAugment, depth or {}, "augment.depth")
         self.perspective, self.perspective_px = perspective, perspective_px
         self.turn, self.turn_deg, self.erase = turn, turn_deg, erase
         self.flip, self.affine, self.edges, self.cover = flip, affine, edges, cover
@@ -63,28 +67,38 @@ class Augment:
         self,
         frames: torch.Tensor,
         generator: torch.Generator,
-        kind: Literal["images", "points"] = "images",
+        kind: Literal["images", "points", "depth"] = "images",
     ) -> torch.Tensor:
         """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape; what is no image comes back as it is.
 
-        ``kind`` is what the modality says of its frames: a walker's points are changed as points.
+        ``kind`` is what the modality says of its frames: a walker's points are changed as points; depth and
+        silhouette are moved as one picture, and depth gets a sensor's errors besides.
         """
         if kind == "points":
             return self.points(frames, generator)
+        if kind == "depth":
+            return self.depth(frames, generator, self._moved)
         if frames.dtype != torch.uint8 or frames.ndim != 5:
             return frames
+        x = self._moved(frames.float(), generator, slice(None))
+        return x.round().clamp(0, 255).to(torch.uint8)
+
+    def _moved(self, frames: torch.Tensor, generator: torch.Generator, outlines: slice) -> torch.Tensor:
+        """One draw a walk for all channels of ``[b, T, c, h, w]``; ``outlines`` have edges that may grow."""
         b, t, c, h, w = frames.shape
-        x = frames.float().reshape(b, t * c, h, w)
+        x = frames.reshape(b, t * c, h, w)
         # nothing is drawn for what is never done: the draws of a run do not depend on new keywords
         if self.perspective:
             chosen = _chance(b, self.perspective, generator)
             x = torch.where(chosen, perspective(x, self.perspective_px, generator), x)
         x = torch.where(_chance(b, self.flip, generator), x.flip(3), x)
         x = functional.grid_sample(x, self._grid(b, h, w, generator), align_corners=False)
-        grow = _chance(b, self.edges, generator)
-        thicker = functional.max_pool2d(x, 3, 1, 1)
-        thinner = -functional.max_pool2d(-x, 3, 1, 1)
-        x = torch.where(grow, torch.where(_chance(b, 0.5, generator), thicker, thinner), x)
+        grow, outwards = _chance(b, self.edges, generator), _chance(b, 0.5, generator)
+        edged = x.view(b, t, c, h, w)[:, :, outlines].flatten(1, 2)
+        thicker = functional.max_pool2d(edged, 3, 1, 1)
+        thinner = -functional.max_pool2d(-edged, 3, 1, 1)
+        edged = torch.where(grow, torch.where(outwards, thicker, thinner), edged)
+        x.view(b, t, c, h, w)[:, :, outlines] = edged.view(b, t, -1, h, w)
         x = x.masked_fill(self._covered(b, h, w, generator), 0)
         if self.turn:
             chosen = _chance(b, self.turn, generator)
@@ -92,7 +106,7 @@ class Augment:
         if self.erase:
             chosen = _chance(b, self.erase, generator)
             x = torch.where(chosen, erased(x, generator), x)
-        return x.round().clamp(0, 255).to(torch.uint8).reshape(b, t, c, h, w)
+        return x.reshape(b, t, c, h, w)
 
     def _grid(self, b: int, h: int, w: int, generator: torch.Generator) -> torch.Tensor:
         jitter = _chance(b, self.affine, generator).view(b, 1).float()

@@ -172,7 +172,9 @@ class _Reader:
             except InputError as error:
                 self._hole(path, str(error).removeprefix(f"{path} "))
             else:
-                if name in streams:
+                if name == "parsing":
+                    self.found.left_out["labels of body parts"] += 1
+                elif name in streams:
                     self.found.left_out[f"another file of {name}"] += 1
                 else:
                     streams[name] = stream

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from gait3dlib.config import Count, Natural
 from gait3dlib.errors import ConfigError, InputError
 from gait3dlib.modalities import Sample
+
+FrameDraw = Callable[[int, np.random.Generator], NDArray[np.int64]]
 
 
 class PeopleSampler:
@@ -49,11 +51,18 @@ class PeopleSampler:
 
 def draw_frames(sample: Sample, count: int, rng: np.random.Generator, *, ordered: bool = False) -> Sample:
     """``count`` frames in order of time, all of them where there are no more; ordered: frames in a row."""
-    if len(sample) <= count:
-        return sample
+    return sample.take(some_frames(count, len(sample), rng, ordered=ordered))
+
+
+def some_frames(
+    count: int, length: int, rng: np.random.Generator, *, ordered: bool = False
+) -> NDArray[np.int64]:
+    """Indices of ``count`` frames of ``length`` as :func:`draw_frames` takes them."""
+    if length <= count:
+        return np.arange(length)
     if ordered:
-        return sample.take(int(rng.integers(len(sample) - count + 1)) + np.arange(count))
-    return sample.take(np.sort(rng.choice(len(sample), count, replace=False)))
+        return int(rng.integers(length - count + 1)) + np.arange(count)
+    return np.sort(rng.choice(length, count, replace=False))
 
 
 class FrameSampler:

@@ -80,7 +80,7 @@ def fuse_walks(model: GaitModel, tokens: Mapping[str, Tokens], *, chunk: int = 5
         NoEvidence: no walk has any.
     """
     model.eval()
-    device = model.fusion.part.device
+    device = next(model.fusion.parameters()).device
     seen = torch.stack([t.real.any(dim=1) for t in tokens.values()]).any(dim=0)
     if not seen.any():
         raise NoEvidence(f"no walk has a stream that {' or '.join(sorted(tokens))} can read")

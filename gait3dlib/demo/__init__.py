@@ -82,7 +82,7 @@ def run(
         out / "report.html",
         pages,
         enrolled,
-        setting="Simulated corridor: enrolled before five cameras, seen again on another day, from the other side",
+        setting="Simulated corridor: enrolled before five cameras, seen on another day from the other side",
     )
     result = DemoResult(report, gallery, enrolled, tuple(visits), time.monotonic() - started)
     (out / MARKER).write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -135,7 +135,8 @@ def _worn(condition: Condition) -> str:
     outfit = condition.outfit
     if outfit.carried != "none":
         return f"with a {outfit.carried}"
-    return "dressed as when enrolled" if outfit.clothes == "plain" else f"in {outfit.clothes.replace('_', ' ')}"
+    clothes = outfit.clothes.replace("_", " ")
+    return "dressed as when enrolled" if clothes == "plain" else f"in {clothes}"
 
 
 def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint8]:
@@ -147,7 +148,7 @@ def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint
 
 
 def _cycle(shot: Shot, condition: Condition) -> tuple[NDArray[np.float32], NDArray[np.int32], float]:
-    """One stride of the filmed body on the spot, clothes and all: ``[CYCLE_FRAMES, V, 3]``, faces, seconds."""
+    """One stride on the spot, clothes and all: ``[CYCLE_FRAMES, V, 3]``, its faces and its time."""
     actor = Actor.walking(
         shot.walker, seed=shot.walk_seed, seconds=SECONDS, speed=condition.speed, outfit=condition.outfit
     )

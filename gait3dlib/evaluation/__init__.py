@@ -9,6 +9,8 @@ open set                    :func:`open_set_searches`, :func:`fnir_at_fpir`, :fu
 attributes                  :func:`evaluate_regression`, :func:`evaluate_binary`
 intervals                   :class:`PeopleBootstrap`, :func:`wilson`
 protocol                    :func:`cross_view_split`, :func:`exclude_views`, :func:`exclude_sessions`
+public data sets            :func:`evaluate_groups`, :func:`read_rules`, :func:`evaluate_view_pairs`,
+                            :func:`write_submission`, :func:`rerank`
 baselines                   :func:`energy_image_scores` (silhouettes), :func:`keypoint_scores` (key points)
 all of it                   :func:`evaluate_identification`, :func:`format_table`, :func:`rich_table`
 ==========================  =======================================================================
@@ -26,6 +28,7 @@ from gait3dlib.evaluation.attributes import (
     evaluate_regression,
 )
 from gait3dlib.evaluation.baseline import energy_image_scores, gait_energy_image
+from gait3dlib.evaluation.groups import GroupsReport, Scoring, evaluate_groups, write_submission
 from gait3dlib.evaluation.identification import Ranking, rank
 from gait3dlib.evaluation.intervals import Measure, PeopleBootstrap, percentile_interval, wilson
 from gait3dlib.evaluation.openset import (
@@ -48,12 +51,18 @@ from gait3dlib.evaluation.report import (
     format_table,
     rich_table,
 )
+from gait3dlib.evaluation.reranking import rerank
+from gait3dlib.evaluation.rules import Chosen, Groups, WalkLabel, read_rules
 from gait3dlib.evaluation.scores import similarity
 from gait3dlib.evaluation.verification import Roc, auc, eer, roc, tar_at_far
+from gait3dlib.evaluation.view_pairs import ViewPairReport, evaluate_view_pairs
 
 __all__ = [
     "BinaryReport",
+    "Chosen",
     "CrossViewSplit",
+    "Groups",
+    "GroupsReport",
     "IdentificationReport",
     "Measure",
     "OpenSetSearches",
@@ -62,13 +71,18 @@ __all__ = [
     "Ranking",
     "RegressionReport",
     "Roc",
+    "Scoring",
+    "ViewPairReport",
+    "WalkLabel",
     "auc",
     "cross_view_split",
     "eer",
     "energy_image_scores",
     "evaluate_binary",
+    "evaluate_groups",
     "evaluate_identification",
     "evaluate_regression",
+    "evaluate_view_pairs",
     "exclude_sessions",
     "exclude_views",
     "fnir_at_fpir",
@@ -79,6 +93,8 @@ __all__ = [
     "open_set_searches",
     "percentile_interval",
     "rank",
+    "read_rules",
+    "rerank",
     "rich_table",
     "roc",
     "similarity",
@@ -86,4 +102,5 @@ __all__ = [
     "threshold_at_fpir",
     "view_difference",
     "wilson",
+    "write_submission",
 ]

@@ -110,6 +110,8 @@ def _useful(name: str, stream: Stream) -> bool:
         return bool(np.isfinite(stream.data).any())
     if name == "points":
         return len(stream.data) > 0
+    if name == "depth" and stream.units == "1":
+        return False  # an estimator's depth is no length
     return stream.calibration is not None and bool((stream.data > 0).any())
 
 

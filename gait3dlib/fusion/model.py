@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from gait3dlib.errors import ConfigError, NoEvidence, did_you_mean
-from gait3dlib.fusion.transformer import Fusion
+from gait3dlib.fusion.kinds._base import FusionKind
 from gait3dlib.modalities import Batch, Modality
 from gait3dlib.types import Outputs, Tokens
 
@@ -50,18 +50,18 @@ class GaitModel(nn.Module):
 
     Args:
         modalities: name -> modality.
-        fusion: the transformer; its ``modalities`` must cover the names.
+        fusion: the transformer, or another kind; its ``modalities`` must cover the names.
 
     Raises:
         ConfigError: the fusion was built without one of the modalities, or for a task that has no head.
     """
 
-    def __init__(self, modalities: Mapping[str, Modality], fusion: Fusion) -> None:
+    def __init__(self, modalities: Mapping[str, Modality], fusion: FusionKind) -> None:
         super().__init__()
-        unknown = sorted(set(modalities) - set(fusion.modality))
+        unknown = sorted(set(modalities) - set(fusion.names))
         if unknown:
             raise ConfigError(
-                f"the fusion was built without {unknown[0]!r}{did_you_mean(unknown[0], fusion.modality)}"
+                f"the fusion was built without {unknown[0]!r}{did_you_mean(unknown[0], fusion.names)}"
             )
         self.modalities = dict(modalities)
         self.encoders = nn.ModuleDict({n: m.encoder(fusion.dim) for n, m in sorted(modalities.items())})

@@ -19,11 +19,12 @@ from torch import nn
 from gait3dlib import registry
 from gait3dlib.config import build, check
 from gait3dlib.errors import ConfigError, WeightsError, did_you_mean
+from gait3dlib.fusion.kinds._base import FusionKind
 from gait3dlib.fusion.model import GaitModel
-from gait3dlib.fusion.transformer import Fusion
 from gait3dlib.modalities import Modality
 
 FUSION = "fusion"
+TRANSFORMER = "transformer"
 _SUFFIX = ".safetensors"
 _MAX_BYTES = 2 * 1024**3
 _KEY = "gait3dlib"
@@ -94,9 +95,29 @@ def make_modality(name: str, settings: Mapping[str, Any] | None = None) -> Modal
     return modality
 
 
-def make_fusion(settings: Mapping[str, Any]) -> Fusion:
-    """The transformer from its config."""
-    return build(Fusion, settings, "fusion")
+def make_fusion(settings: Mapping[str, Any]) -> FusionKind:
+    """The fusion from its config: the kind it names, the transformer by default.
+
+    Raises:
+        UnknownComponent: no such kind; says "did you mean".
+        ConfigError: settings that the kind does not have.
+    """
+    kind, given = _kind(settings)
+    made: FusionKind = build(kind, given, "fusion")
+    return made
+
+
+def resolved_fusion(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A fusion's config with its defaults filled in."""
+    kind, given = _kind(settings)
+    return {"kind": settings.get("kind", TRANSFORMER), **check(kind, given, "fusion")}
+
+
+def _kind(settings: Any) -> tuple[Any, dict[str, Any]]:
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"fusion: must be a mapping of settings, not {type(settings).__name__}")
+    given = dict(settings)
+    return registry.get("fusion", str(given.pop("kind", TRANSFORMER))), given
 
 
 def save(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from gait3dlib.recording import Truth
 from gait3dlib.types import NS_PER_S, GaitSequence, Stream, StreamSpec
 
 
@@ -80,7 +81,7 @@ class Modality(ABC):
     streams: ClassVar[tuple[StreamSpec, ...]]
     derives_from: ClassVar[tuple[str, ...]] = ()  # what `derive` reads: an ablation credits these
     ordered: ClassVar[bool] = False  # the encoder looks along time: training draws frames in a row
-    frames_are: ClassVar[Literal["images", "points"]] = "images"  # how training augments them
+    frames_are: ClassVar[Literal["images", "points", "depth"]] = "images"  # how training augments them
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """Make the first stream from others, or None where that cannot be done."""
@@ -110,6 +111,21 @@ class Modality(ABC):
     @abstractmethod
     def encoder(self, dim: int) -> nn.Module:
         """The network ``Batch -> Tokens`` with tokens of size ``dim``."""
+
+    def supervisor(self) -> nn.Module | None:
+        """What trains the encoder beside identity and is no part of it; None where nothing does.
+
+        ``(encoder, batch, told [b, T, n], share of the steps done) -> (Tokens, named losses)``; ``told`` is
+        what :meth:`told` says of each frame.
+        """
+        return None
+
+    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
+        """What a simulator knows of the frames of a sample at ``t_s``: ``[T, n]``, NaN = unknown.
+
+        For :meth:`supervisor` alone; no sample holds it. None where nothing is known.
+        """
+        return None
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
         """Pad to the longest; None = this walk lacks the modality.

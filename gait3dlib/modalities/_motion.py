@@ -1,9 +1,9 @@
 """Body strips that also look along time: how each height of the body moves, beside what it looks like.
 
-A set of frames says how far a leg swings, but not when. Here the features of every frame's strips, brought to
-one clock, are a picture of time by body height, which a small convolutional network reads (after the part-based
-motion of Fan et al., GaitPart, CVPR 2020). What it finds is pooled over the walk and stands beside what the
-set of frames says.
+A set of frames says how far a leg swings, but not when. Here the features of every frame's strips, brought
+to one clock, are a picture of time by body height, which a small convolutional network reads (after the
+part-based motion of Fan et al., GaitPart, CVPR 2020). What it finds is pooled over the walk and stands beside
+what the set of frames says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import nn
 
 from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._strips import StripEncoder
-from gait3dlib.types import Tokens
 
 RATE_HZ = 15.0  # of the common clock
 LONGEST_GAP_S = 0.25  # between two frames; nothing is guessed across more

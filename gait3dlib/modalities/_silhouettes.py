@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,26 @@ from gait3dlib._optional import require
 from gait3dlib.errors import InputError
 
 CUT_COLUMNS = 10  # off each side, for every 64 columns of width
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How one frame goes into the picture: its rows, how wide they become, and the column that comes first.
+
+    What is registered with a silhouette is brought beside it by the same placement.
+    """
+
+    top: int
+    bottom: int
+    width: int
+    left: int
+    size: int
+
+    def apply(self, image: NDArray[Any], interpolation: int) -> NDArray[Any]:
+        """``[H, W]`` -> ``[size, size]``; ``interpolation`` is OpenCV's number."""
+        person = np.ascontiguousarray(image[self.top : self.bottom])
+        scaled = require("cv2").resize(person, (self.width, self.size), interpolation=interpolation)
+        return _window(scaled, self.left, self.size)
 
 
 def normalise_silhouettes(
@@ -46,16 +67,34 @@ def normalise_silhouettes(
     out = np.zeros((len(kept), size, size), np.uint8)
     good = np.ones(len(kept), dtype=bool)
     for slot, index in enumerate(kept):
-        rows = np.flatnonzero(frames[index].any(axis=1))
-        person = frames[index, rows[0] : rows[-1] + 1]
-        width = size * person.shape[1] // person.shape[0]
-        if width < 1:  # a single bright column of a very narrow image
-            good[slot] = False
-            continue
-        scaled = cv2.resize(np.ascontiguousarray(person), (width, size), interpolation=how)
-        good[slot] = scaled.any()
-        out[slot] = _centred(scaled, size)
+        placed = place_silhouette(frames[index], size, how)
+        good[slot] = placed is not None
+        if placed is not None:
+            out[slot] = placed[1]
     return out[good], kept[good]
+
+
+def place_silhouette(
+    frame: NDArray[np.uint8], size: int, interpolation: int
+) -> tuple[Placement, NDArray[np.uint8]] | None:
+    """Where a silhouette ``[H, W]`` that is not empty goes, and it at that place ``[size, size]``.
+
+    None where nothing is left of it.
+    """
+    rows = np.flatnonzero(frame.any(axis=1))
+    person = frame[rows[0] : rows[-1] + 1]
+    width = size * person.shape[1] // person.shape[0]
+    if width < 1:  # a single bright column of a very narrow image
+        return None
+    cv2 = require("cv2")
+    scaled = cv2.resize(np.ascontiguousarray(person), (width, size), interpolation=interpolation)
+    if not scaled.any():
+        return None
+    # centred on the first column at which more than half of the brightness is passed
+    passed = scaled.sum(axis=0, dtype=np.int64).cumsum()
+    left = int(np.argmax(2 * passed > passed[-1])) - size // 2
+    placement = Placement(int(rows[0]), int(rows[-1]) + 1, width, left, size)
+    return placement, _window(scaled, left, size)
 
 
 def cut_sides(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -71,11 +110,9 @@ def cut_sides(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return x[..., cut : x.shape[-1] - cut]
 
 
-def _centred(scaled: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """``size`` columns around the first column at which more than half of the brightness is passed."""
-    passed = scaled.sum(axis=0, dtype=np.int64).cumsum()
+def _window(scaled: NDArray[Any], left: int, size: int) -> NDArray[Any]:
+    """``size`` columns from ``left`` on, with nothing beside the picture."""
     half = size // 2
-    left = int(np.argmax(2 * passed > passed[-1])) - half
     if left <= 0 or left + size >= scaled.shape[1]:
         scaled = np.pad(scaled, ((0, 0), (half, half)))
         left += half

@@ -46,6 +46,8 @@ class StripEncoder(nn.Module):
         dim: size of a token.
         width: channels of the first stage; the last has four times as many.
         strips: horizontal strips; divides the 16 rows of the last feature map.
+        trunk: another network, from pictures to maps of 16 rows, with
+        features: so many channels.
         extra: figures of a strip that a subclass adds before they become a token.
 
     Raises:
@@ -53,12 +55,20 @@ class StripEncoder(nn.Module):
     """
 
     def __init__(
-        self, channels: int, dim: int, width: int = 24, strips: int = 16, *, extra: int = 0
+        self,
+        channels: int,
+        dim: int,
+        width: int = 24,
+        strips: int = 16,
+        *,
+        trunk: nn.Module | None = None,
+        features: int | None = None,
+        extra: int = 0,
     ) -> None:
         super().__init__()
         if strips not in (1, 2, 4, 8, 16):
             raise ConfigError(f"strips: must be 1, 2, 4, 8 or 16, not {strips}")
-        self.trunk = nn.Sequential(
+        self.trunk: nn.Module = trunk or nn.Sequential(
             nn.Conv2d(channels, width, 5, 2, 2, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
@@ -67,7 +77,7 @@ class StripEncoder(nn.Module):
             ResidualBlock(2 * width, 4 * width),
         )
         self.strips = strips
-        pooled = 2 * 4 * width + extra
+        pooled = 2 * (features or 4 * width) + extra
         # one matrix a strip: what matters at the knee is not what matters at the head
         self.project = nn.Parameter(torch.empty(strips, pooled, dim))
         nn.init.normal_(self.project, std=pooled**-0.5)
@@ -84,12 +94,12 @@ class StripEncoder(nn.Module):
 
     def features(self, frames: torch.Tensor) -> torch.Tensor:
         """Of each frame by itself: ``[n, channels, 64, 44]`` -> ``[n, strips, c]``."""
-        x = frames.to(self.project.dtype).div(255).contiguous(memory_format=torch.channels_last)
+        x = self._pictures(frames).contiguous(memory_format=torch.channels_last)
         # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
         return self._strips_of_frames(self.trunk(x)).to(self.project.dtype)
 
     def tokens(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> Tokens:
-        """What the features of all frames ``[sum T, strips, c]`` say of each walk; ``owner`` is whose they are."""
+        """What the features of all frames ``[sum T, strips, c]`` say of the walks that they belong to."""
         pooled = self._pooled(maps, owner, batch)
         values = torch.einsum("bsc,scd->bsd", pooled, self.project) + self.offset
         real = batch.present[:, None].expand(-1, self.strips)
@@ -121,6 +131,10 @@ class StripEncoder(nn.Module):
         total = maps.new_zeros(walks, *maps.shape[1:]).index_add(0, owner, maps)
         mean = total / batch.lengths.clamp(min=1).view(-1, 1, 1).to(maps.dtype)
         return torch.cat([most, mean], dim=2)
+
+    def _pictures(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the trunk sees of frames ``[n, channels, 64, 44]``."""
+        return frames.to(self.project.dtype).div(255)
 
     def _strips_of_frames(self, maps: torch.Tensor) -> torch.Tensor:
         n, c, h, w = maps.shape

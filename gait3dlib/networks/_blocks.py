@@ -13,21 +13,38 @@ from torch.nn import functional
 from gait3dlib.networks._walks import blank, normed
 
 
+class PixelConv(nn.Conv2d):
+    """A 1x1 convolution of frames without bias.
+
+    oneDNN's gradient of a 1x1 kernel with a stride writes past its memory where there are few channels (torch
+    2.13, channels last), so the pixels in between are left out beforehand. A mean over one pixel does that
+    exactly, and its gradient is one pass where that of a slice is two.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[n, inputs, h, w]`` -> ``[n, outputs, h / stride, w / stride]``."""
+        if self.stride != (1, 1):
+            x = functional.avg_pool2d(x, 1, self.stride)
+        return functional.conv2d(x, self.weight)
+
+
 class ConvNorm(nn.Module):
     """A convolution of frames without bias, and its batch norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        # oneDNN's gradient of a 1x1 kernel with a stride writes past its memory where there are few channels
-        # (torch 2.13, channels last), so the pixels in between are left out beforehand
-        self.step = stride if kernel == 1 else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride // self.step, kernel // 2, bias=False)
+        self.conv = (
+            PixelConv(inputs, outputs, stride)
+            if kernel == 1
+            else nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        )
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """``[n, inputs, h, w]`` -> ``[n, outputs, h / stride, w / stride]``."""
-        if self.step > 1:
-            x = x[:, :, :: self.step, :: self.step]
         return normed(self.norm, self.conv(x), keep)
 
 
@@ -77,7 +94,7 @@ class FrameBlock(nn.Module):
         """``[runs * t, inputs, h, w]`` -> ``[runs * t, outputs, h / stride, w / stride]``."""
         y = functional.relu(self.first(x, keep), inplace=True)
         skip = x if self.skip is None else self.skip(x, keep)
-        return functional.relu(self.second(y, keep) + skip, inplace=True)
+        return functional.relu(self.second(y, keep).add_(skip), inplace=True)
 
 
 class PseudoVolumeBlock(nn.Module):
@@ -96,9 +113,9 @@ class PseudoVolumeBlock(nn.Module):
     def forward(self, x: torch.Tensor, runs: int = 1, keep: torch.Tensor | None = None) -> torch.Tensor:
         """``[runs * t, inputs, h, w]`` -> ``[runs * t, outputs, h / stride, w / stride]``."""
         y = blank(functional.relu(self.first(x, keep), inplace=True), keep)
-        y = functional.relu(self.time(y, runs, keep) + y, inplace=True)
+        y = functional.relu(self.time(y, runs, keep).add_(y), inplace=True)
         skip = x if self.skip is None else self.skip(x, keep)
-        return functional.relu(self.second(y, keep) + skip, inplace=True)
+        return functional.relu(self.second(y, keep).add_(skip), inplace=True)
 
 
 class VolumeBlock(nn.Module):
@@ -115,7 +132,7 @@ class VolumeBlock(nn.Module):
         x = blank(torch.unflatten(x, 0, (runs, -1)).transpose(1, 2), keep)
         y = blank(functional.relu(self.first(x, keep), inplace=True), keep)
         skip = x if self.skip is None else self.skip(x, keep)
-        y = functional.relu(self.second(y, keep) + skip, inplace=True)
+        y = functional.relu(self.second(y, keep).add_(skip), inplace=True)
         return y.transpose(1, 2).flatten(0, 1)
 
 

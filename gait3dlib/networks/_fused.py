@@ -64,8 +64,6 @@ class Fused(nn.Module):
         weight, bias = folded(layer)
         self.exact, self.relu = (weight, bias), relu
         self.stride = list(layer.conv.stride)
-        if isinstance(layer, ConvNorm):
-            self.stride = [step * layer.step for step in self.stride]
         self.padding = [int(side) for side in layer.conv.padding]
         self.ones = [1] * len(self.stride)
         self.weight, self.bias = channels_last(weight.to(dtype)), bias.to(dtype)

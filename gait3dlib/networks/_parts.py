@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from gait3dlib.errors import ConfigError
+from gait3dlib.networks._cosines import part_cosines
 from gait3dlib.networks._walks import Lengths, Size, check_images, walk_lengths
 
 SILHOUETTES: tuple[Size, ...] = ((64, 44), (128, 88))
@@ -81,9 +82,7 @@ class Neck(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The normalised feature and the cosines."""
         feature = self.feature(x)
-        # lengths divide the few cosines, not the many weights: passes over them cost as much as a convolution
-        lengths = torch.linalg.vector_norm(self.classes, dim=1).clamp_min(1e-12).T
-        return feature, torch.einsum("ncp,pck->nkp", feature, self.classes) / lengths
+        return feature, part_cosines(feature, self.classes)
 
 
 class PartHead(nn.Module):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -37,8 +38,37 @@ class Run:
     def most(self, features: torch.Tensor) -> torch.Tensor:
         """The maximum over the frames of each walk: ``[runs * t, ...]`` -> ``[walks, ...]``."""
         if self.runs == len(self.spans):
-            return torch.unflatten(features, 0, (self.runs, -1)).amax(dim=1)
+            return _most(features, self.runs)
         return torch.stack([features[start:stop].amax(dim=0) for start, stop in self.spans])
+
+
+def _most(features: torch.Tensor, runs: int) -> torch.Tensor:
+    """The maximum over equal runs, read and differentiated in the order in which maps lie in memory."""
+    if not features.requires_grad:
+        return torch.unflatten(features, 0, (runs, -1)).amax(dim=1)
+    last = features.ndim == 4 and features.is_contiguous(memory_format=torch.channels_last)
+    lies = features.permute(0, 2, 3, 1) if last else features
+    most: torch.Tensor = cast(Any, _Most).apply(lies.reshape(runs, len(features) // runs, -1))
+    most = most.view(runs, *lies.shape[1:])
+    return most.permute(0, 3, 1, 2) if last else most
+
+
+class _Most(torch.autograd.Function):
+    """``amax`` over axis 1 of three: equal frames share the gradient, as they do there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        most = x.amax(dim=1)
+        ctx.save_for_backward(x, most)
+        return most
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        x, most = ctx.saved_tensors
+        reached = torch.eq(x, most[:, None]).to(x.dtype)
+        share = gradient / reached.sum(dim=1)
+        return reached.mul_(share[:, None])
 
 
 def walk_lengths(x: torch.Tensor, lengths: Lengths) -> list[int]:
@@ -139,7 +169,12 @@ def _ragged(x: torch.Tensor, lengths: Sequence[int], gap: int, multiple: int) ->
 
 
 def _channels_last(frames: torch.Tensor) -> torch.Tensor:
-    return frames.contiguous(memory_format=torch.channels_last)
+    n, c, h, w = frames.shape
+    if c > 1:
+        return frames.contiguous(memory_format=torch.channels_last)
+    # pictures of one channel lie alike either way, so torch would take them, and every map that is made of
+    # them, for channels first; these strides say channels last
+    return frames.reshape(n, h, w, 1).permute(0, 3, 1, 2)
 
 
 def blank(x: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:

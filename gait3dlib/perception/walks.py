@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.errors import InputError
-from gait3dlib.perception.crops import centred
-from gait3dlib.perception.cutting import WalkCutter
+from gait3dlib.perception.crops import centred, cornered
+from gait3dlib.perception.cutting import Sight, WalkCutter
 from gait3dlib.perception.depth import walks_in_depth
 from gait3dlib.perception.looking import Look, PoseLook, SegmentedLook, StandingOutLook, segmented_views
+from gait3dlib.perception.observing import Glimpse, Observer, Refusal, Seen, why_in_images
 from gait3dlib.perception.people import Detector, VideoPeople, View
 from gait3dlib.perception.points import walks_in_points
 from gait3dlib.perception.points.following import streams_of_points
@@ -25,6 +26,8 @@ from gait3dlib.types import NS_PER_S, Calibration, Frame, GaitSequence, Meta
 GATE = 0.8  # in the units of box_cost: no overlap, and 0.3 heights apart
 DUPLICATE = 0.5  # a box that costs less is a part of somebody who is tracked already
 LOOK_EVERY_S = 0.2  # between looks at people who do not walk
+NOWHERE = np.full(2, np.nan)
+MOST_GLIMPSES = 400
 MERGED = 1.3  # a box this much larger than two tracks that it covers is both of them
 
 Data = dict[str, NDArray[Any]]
@@ -39,6 +42,7 @@ def walks(
     source: str = "",
     progress: Callable[[int], None] | None = None,
     calibration: Mapping[str, Calibration] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[GaitSequence]:
     """The walks in a run of frames, each as soon as it has ended.
 
@@ -64,6 +68,7 @@ def walks(
         progress: called with the number of frames taken so far.
         calibration: of depth cameras, and where sensors stand that give points, by stream; see
             :func:`gait3dlib.perception.points.walks_in_points`, which such frames go to.
+        observer: is told who is in view, and of whom no walk came.
 
     Raises:
         InputError: a frame has the wrong shape or type, time runs backwards, or without pose the camera
@@ -74,7 +79,7 @@ def walks(
         raise InputError(f"detector must be 'auto' or a function from an image to boxes, not {detector!r}")
     if detector != "auto" and not pose:
         raise InputError("a detector gives boxes, and silhouettes need more; let pose be estimated")
-    return _kind_of_walks(iter(frames), detector, pose, min_seconds, source, progress, calibration)
+    return _kind_of_walks(iter(frames), detector, pose, min_seconds, source, progress, calibration, observer)
 
 
 def _kind_of_walks(
@@ -85,6 +90,7 @@ def _kind_of_walks(
     source: str,
     progress: Callable[[int], None] | None,
     calibration: Mapping[str, Calibration] | None,
+    observer: Observer | None,
 ) -> Iterator[GaitSequence]:
     """Looks at the first frame: images, or points?"""
     first = next(frames, None)
@@ -93,12 +99,12 @@ def _kind_of_walks(
     again = chain([first], frames)
     if streams_of_points(first.data):
         more = {"calibration": calibration, "min_seconds": min_seconds, "source": source}
-        yield from walks_in_points(again, progress=progress, **more)  # type: ignore[arg-type]
+        yield from walks_in_points(again, progress=progress, observer=observer, **more)  # type: ignore[arg-type]
     elif "silhouette" not in first.data and ("depth" in first.data or "depth" in (calibration or {})):
         more = {"calibration": calibration, "pose": pose, "min_seconds": min_seconds, "source": source}
-        yield from walks_in_depth(again, progress=progress, **more)  # type: ignore[arg-type]
+        yield from walks_in_depth(again, progress=progress, observer=observer, **more)  # type: ignore[arg-type]
     else:
-        yield from _walks(_stamped(again, progress), detector, pose, min_seconds, source)
+        yield from _walks(_stamped(again, progress), detector, pose, min_seconds, source, observer)
 
 
 def _walks(
@@ -107,6 +113,7 @@ def _walks(
     pose: bool,
     min_seconds: float,
     source: str,
+    observer: Observer | None = None,
 ) -> Iterator[GaitSequence]:
     first = next(stamped, None)
     if first is None:
@@ -120,7 +127,9 @@ def _walks(
         else:
             look, views = _video(((t_ns, data["color"]) for t_ns, data in stamped), detector, pose, stack)
             width = first[1]["color"].shape[1]
-        people = _Followed(look, focal_px=float(width), min_seconds=min_seconds, source=source)
+        people = _Followed(
+            look, focal_px=float(width), min_seconds=min_seconds, source=source, observer=observer
+        )
         yield from people.walks(views)
 
 
@@ -141,12 +150,17 @@ def _video(
 class _Followed:
     """The people in view, each with a track and a cutter."""
 
-    def __init__(self, look: Look, *, focal_px: float, min_seconds: float, source: str) -> None:
+    def __init__(
+        self, look: Look, *, focal_px: float, min_seconds: float, source: str, observer: Observer | None
+    ) -> None:
         self._look, self._focal_px = look, focal_px
         self._min_seconds, self._source = min_seconds, source
         self._tracker = Tracker(box_cost, GATE, duplicate=DUPLICATE, without_velocity=(2, 3))
         self._cutters: dict[int, WalkCutter] = {}
         self._looked_ns = 0
+        self._observer = observer or Observer()
+        self._glimpses: dict[int, list[Glimpse]] = {}  # of those of whom no walk came so far
+        self._named: set[int] = set()  # the others
 
     def walks(self, views: Iterable[View]) -> Iterator[GaitSequence]:
         for view in views:
@@ -161,7 +175,7 @@ class _Followed:
         single = np.flatnonzero(~_merged(boxes, [track.position for track in self._tracker.tracks]))
         given = self._tracker.update(boxes[single])
         mine = {track.number: int(i) for i, track in zip(single, given, strict=True) if track is not None}
-        tracks = self._tracker.tracks
+        tracks, seen = self._tracker.tracks, dict[int, Seen]()
         everybody = view.t_ns - self._looked_ns >= LOOK_EVERY_S * NS_PER_S
         self._looked_ns = view.t_ns if everybody else self._looked_ns
         for track in tracks:
@@ -174,7 +188,10 @@ class _Followed:
                 self._tracker.correct(track, centred(box))
             if sight is not None:
                 cutter.layout = self._look.layout  # known from the first keypoints on
-                yield from cutter.add(sight)
+                seen[track.number] = Seen(NOWHERE, extent=cornered(track.position[None])[0])
+                self._glimpse(track.number, sight)
+                yield from self._answered(track.number, cutter.add(sight))
+        self._observer.people(view.t_ns, seen)
 
     def _cutter(self, track: Track) -> WalkCutter:
         return WalkCutter(
@@ -188,7 +205,26 @@ class _Followed:
     def _finish(self, track: Track) -> Iterator[GaitSequence]:
         cutter = self._cutters.pop(track.number, None)
         if cutter is not None:
-            yield from cutter.finish()
+            yield from self._answered(track.number, cutter.finish())
+        seen = self._glimpses.pop(track.number, [])
+        reason = why_in_images(seen) if seen else None
+        if reason is not None:
+            self._observer.refused(Refusal(track.number, seen[0].t_ns, seen[-1].t_ns, reason))
+        self._named.discard(track.number)
+
+    def _glimpse(self, number: int, sight: Sight) -> None:
+        if number in self._named:
+            return
+        seen = self._glimpses.setdefault(number, [])
+        seen.append(Glimpse(sight.t_ns, sight.centre, sight.height_px, sight.scale_px, sight.good))
+        if len(seen) > MOST_GLIMPSES:
+            del seen[1::2]
+
+    def _answered(self, number: int, walks: Iterator[GaitSequence]) -> Iterator[GaitSequence]:
+        for walk in walks:
+            self._named.add(number)
+            self._glimpses.pop(number, None)
+            yield walk
 
 
 def _merged(boxes: NDArray[np.float64], tracks: list[NDArray[np.float64]]) -> NDArray[np.bool_]:

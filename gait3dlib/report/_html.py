@@ -1,4 +1,4 @@
-"""HTML fragments from two files, filled with values that are escaped unless they are HTML already."""
+"""HTML fragments from files, filled with values that are escaped unless they are HTML already."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from string import Template
 
 from gait3dlib._resources import asset
 
-FILES = ("report.html", "gait_report.html")  # what is named in the second starts with "gait"
+# what is named in the second starts with "gait", in the third with "ablation"
+FILES = ("report.html", "gait_report.html", "ablation_report.html")
 
 
 class Html(str):

@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -55,8 +56,6 @@ class Ear:
             elif error.errno == errno.EACCES:
                 remedy = "ports below 1024 need root; let the sensor send to a higher one"
             raise SensorError(f"UDP port {port} cannot be opened: {remedy}") from None
-        if sys.getswitchinterval() > SWITCH_S:
-            sys.setswitchinterval(SWITCH_S)
 
     def __iter__(self) -> Iterator[Datagram | None]:
         room = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(16)
@@ -77,7 +76,34 @@ class Ear:
             yield Datagram(t_ns or time.time_ns(), sender[0], self.port, data)
 
     def __enter__(self) -> Self:
+        _Hurry.begin()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._socket.close()
+        _Hurry.end()
+
+
+class _Hurry:
+    """The interpreter's switch interval while any port is listened to; as it was, when none is."""
+
+    lock = threading.Lock()
+    open_ports = 0
+    before_s = 0.0
+
+    @classmethod
+    def begin(cls) -> None:
+        """One port more."""
+        with cls.lock:
+            cls.open_ports += 1
+            if cls.open_ports == 1:
+                cls.before_s = sys.getswitchinterval()
+                sys.setswitchinterval(min(cls.before_s, SWITCH_S))
+
+    @classmethod
+    def end(cls) -> None:
+        """One port less."""
+        with cls.lock:
+            cls.open_ports -= 1
+            if cls.open_ports == 0:
+                sys.setswitchinterval(cls.before_s)

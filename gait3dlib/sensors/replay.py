@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gait3dlib.errors import ConfigError, InputError, SensorError
 from gait3dlib.recording import Recording, load, open_recording
+from gait3dlib.sensors import _text
 from gait3dlib.types import NS_PER_S, STREAM_SPECS, Calibration, EndOfStream, Frame, Stream, StreamSpec
 
 BLOCK_BYTES = 16 * 2**20
@@ -44,10 +45,12 @@ class Replay:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """From what follows ``replay:``, the path of a recording."""
-        if not text:
+        """From what follows ``replay:``: the path of a recording, then pairs such as ``realtime=true``."""
+        path, _, rest = (text, "", "") if Path(text).is_file() else text.partition(",")
+        if not path:
             raise ConfigError("say which recording: replay:walk.h5")
-        return cls(text)
+        made: Self = _text.build(cls, rest, "replay", path=path)
+        return made
 
     @property
     def specs(self) -> Mapping[str, StreamSpec]:

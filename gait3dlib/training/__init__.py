@@ -18,7 +18,7 @@ RECIPES: dict[str, Callable[..., Path]] = {
     "motion": train_motion,
 }
 
-__all__ = ["RECIPES", "check_config", "train", "train_encoder", "train_fusion"]
+__all__ = ["RECIPES", "check_config", "train", "train_encoder", "train_fusion", "train_motion"]
 
 
 def train(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gait3dlib import cards
-from gait3dlib.training.loop import environment
+from gait3dlib.training.folder import environment
 
 LICENCE = "Apache-2.0"
 LIMITS = [

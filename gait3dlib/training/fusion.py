@@ -1,4 +1,4 @@
-"""Train the fusion on the cached tokens of encoders that are already trained."""
+"""Train the fusion: on the cached tokens of trained encoders, or end to end with them."""
 
 from __future__ import annotations
 
@@ -7,155 +7,182 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
-
-from gait3dlib.config import Count, Natural, NotNegative, build, check
+from gait3dlib.config import Count, Natural, NotNegative, build
 from gait3dlib.data.augment import Augment
-from gait3dlib.data.recordings import WalkFolder
-from gait3dlib.data.sampler import PeopleSampler
+from gait3dlib.data.recordings import WalkSet
+from gait3dlib.data.sets import plain
 from gait3dlib.data.tokens import fuse_walks
-from gait3dlib.errors import InputError
-from gait3dlib.evaluation.impostors import impostor_tail, subsets
+from gait3dlib.errors import ConfigError, InputError, did_you_mean
 from gait3dlib.fusion import weights
-from gait3dlib.fusion.losses import (
-    batch_all_triplet,
-    gaussian_nll,
-    masked_bce,
-    smoothed_cosine_cross_entropy,
-)
-from gait3dlib.fusion.model import GaitModel, Regression
-from gait3dlib.fusion.transformer import Fusion
-from gait3dlib.training.cache import WalkTokens
+from gait3dlib.fusion.abstention import Abstention
+from gait3dlib.fusion.model import GaitModel
+from gait3dlib.training.cache import WalkFrames, WalkTokens
+from gait3dlib.training.calibration import calibrate
 from gait3dlib.training.card import write_card
+from gait3dlib.training.folder import Report, file_hash, split_hashes
+from gait3dlib.training.fusion_task import FusionTask, TaskWeighting, TaskWeights
+from gait3dlib.training.identity import IdentityLoss
 from gait3dlib.training.labels import Targets
-from gait3dlib.training.loop import Loop, Report, Schedule
-from gait3dlib.training.validation import cross_view_rank1, held_out
-from gait3dlib.types import Tokens
+from gait3dlib.training.loop import Loop
+from gait3dlib.training.schedule import Schedule
+from gait3dlib.training.split import DataSource, open_walks
+from gait3dlib.training.validation import held_out
 
 TRUST_PACE = 10.0  # one number a modality, which nobody learns by heart
-
-
-class FusionAndHeads(nn.Module):
-    """The part of the model that is trained here, with the identity classes it loses afterwards."""
-
-    def __init__(self, model: GaitModel, people: int) -> None:
-        super().__init__()
-        self.model = model
-        # in a list they are no submodule: neither trained nor saved with every checkpoint
-        self._encoders_aside = [model.encoders]
-        model.encoders = nn.ModuleDict()
-        parts, width = model.fusion.parts, model.fusion.part.shape[2]
-        self.norm = nn.BatchNorm1d(parts * width)
-        self.classes = nn.Parameter(torch.randn(parts, width, people) * width**-0.5)
-
-    def forward(self, tokens: dict[str, tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
-        """Tokens as plain tensors (Fabric converts no frozen dataclass) -> outputs and identity logits."""
-        outputs = self.model.fuse({name: Tokens(*fields) for name, fields in tokens.items()})
-        with torch.autocast(outputs.embedding.device.type, enabled=False):
-            normed = self.norm(outputs.embedding.float().flatten(1)).view_as(outputs.embedding)
-            logits = torch.einsum(
-                "bpd,pdc->bpc", functional.normalize(normed, dim=2), functional.normalize(self.classes, dim=1)
-            )
-        answers = {"embedding": outputs.embedding, "logits": logits, "age": outputs.age_years}
-        answers |= {"bmi": outputs.bmi_kg_m2, "gender": outputs.gender_logits}
-        return {name: answer.float() for name, answer in answers.items() if answer is not None}
-
-    def whole(self) -> GaitModel:
-        """The model with its encoders back in place."""
-        (self.model.encoders,) = self._encoders_aside
-        return self.model
 
 
 def train_fusion(
     *,
     encoders: Path,
     modalities: list[str],
-    data: Path,
+    data: DataSource,
     out: Path,
     fusion: dict[str, Any] | None = None,
     data_cards: list[str] | None = None,
     validation_people: Count = 60,
     variants: Count = 4,
+    finetune: bool = False,
+    encoder_pace: NotNegative = 0.1,
     schedule: dict[str, Any] | None = None,
     augment: dict[str, Any] | None = None,
-    attribute_weight: NotNegative = 0.2,
+    identity: dict[str, Any] | None = None,
+    attribute_weight: NotNegative | dict[str, NotNegative] = 0.2,
+    task_weights: TaskWeighting = "fixed",
     identity_pace: NotNegative = 0.02,
+    abstain: dict[str, Any] | None = None,
     seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
 ) -> Path:
-    """Train the transformer and the task heads; writes a whole weights folder ``<out>/weights``.
+    """Train the fusion and the task heads; writes a whole weights folder ``<out>/weights``.
 
-    A task for which the training people have no labels is left out: its answers would be made up.
+    A task for which the training people have no labels is left out: its answers would be made up. Spreads
+    and probabilities are set straight on the people held out.
 
     Args:
         encoders: folder with ``<modality>.safetensors`` of every modality.
         modalities: which to fuse.
-        data: folder of recordings; the last ``validation_people`` subjects are kept out of training, and the
-            default thresholds come from them.
+        data: folder of recordings, or a data set such as ``{"sustech1k": {"root": DIR}}``; the last
+            ``validation_people`` subjects are kept out of training; the default thresholds come from them.
+        fusion: its kind and settings; the transformer by default.
         data_cards: names of the cards of the data, for the card of the weights.
         variants: how many augmented token sets of every walk are cached.
-        attribute_weight: weight of age, BMI and gender beside identity.
+        finetune: train the encoders too, from the recordings instead of cached tokens.
+        encoder_pace: how much slower than the rest the encoders then learn.
+        identity: settings of :class:`~gait3dlib.training.identity.IdentityLoss`.
+        attribute_weight: weight of age, BMI and gender beside identity, or of each by its name.
+        task_weights: "fixed", or "learned" from how uncertain each task is.
         identity_pace: how much slower than the rest those weights learn that turn what the encoders say into
             an embedding. At full pace they learn the training people by heart: rank-1 of others falls.
+        abstain: settings of :class:`~gait3dlib.fusion.abstention.Abstention`.
     """
     plan = build(Schedule, schedule or {}, "schedule")
     jitter = build(Augment, augment or {}, "augment")
-    folder = WalkFolder(data)
+    person = build(IdentityLoss, identity or {}, "identity")
+    silent = build(Abstention, abstain or {}, "abstain")
+    folder = open_walks(data)
     tasks = _learnable(folder, validation_people, fusion or {}, report)
+    weighing = TaskWeights(_each(tasks, attribute_weight), task_weights)
     model, settings, shape = _assemble(encoders, modalities, {**(fusion or {}), "tasks": tasks}, seed)
     resolved = {
         "recipe": "fusion",
         "encoders": str(encoders),
         "modalities": sorted(modalities),
-        "data": str(data),
+        "data": plain(data),
         "data_cards": data_cards,
         "fusion": shape,
         "validation_people": validation_people,
         "variants": variants,
+        "finetune": finetune,
+        "encoder_pace": encoder_pace,
         "schedule": vars(plan),
         "augment": augment or {},
+        "identity": vars(person),
         "attribute_weight": attribute_weight,
+        "task_weights": task_weights,
         "identity_pace": identity_pace,
+        "abstain": vars(silent),
         "seed": seed,
     }
     loop = Loop(out, plan, seed, resolved, report)
-    cache = WalkTokens(folder, model, settings, validation_people)
-    cache.fill(variants, plan.frames, jitter, seed, report)
-    task = FusionTask(model, cache, loop, attribute_weight)
+    device = loop.fabric.device
+    walks: WalkTokens | WalkFrames
+    with loop.fabric.rank_zero_first():
+        if finetune:
+            walks = WalkFrames(folder, model, settings, validation_people)
+        else:
+            walks = WalkTokens(folder, model, settings, validation_people, device)
+    files = {name: file_hash(encoders / f"{name}.safetensors") for name in sorted(modalities)}
+    loop.keep_inputs({"data": split_hashes(walks.train, walks.validation), "encoders": files})
+    if isinstance(walks, WalkTokens):
+        walks.fill(variants, plan.frames, jitter, seed, loop.report)
+    else:
+        walks.prepare_steps(plan, jitter, seed, loop.ranks)
+    task = FusionTask(model, walks, loop, person, weighing)
 
     def pace(parameter: str) -> float:
-        if parameter.endswith(("fusion.part", "fusion.gate")):
+        if ".encoders." in parameter:
+            return encoder_pace
+        if ".fusion." in parameter and (".part" in parameter or parameter.endswith(".gate")):
             return identity_pace
         return TRUST_PACE if ".trust." in parameter else 1.0
 
-    loop.run(task.module, task.losses, task.validate, pace=pace, resume=resume)
-    whole = task.module.whole().cpu().eval()
-    info = {"trained": True, "impostors": task.impostors(whole), "people": len(task.targets.people)}
+    loop.run(task.module, task.losses, task.validate, batch_of=task.batch, pace=pace, resume=resume)
     target = out / "weights"
-    weights.save(target, whole, settings=settings, fusion=shape, info=info)
-    for name in modalities:  # byte for byte the encoder that was trained: its card speaks of that file
-        shutil.copyfile(encoders / f"{name}.safetensors", target / f"{name}.safetensors")
-    write_card(
-        target / f"{weights.FUSION}.safetensors",
-        task=f"Tokens of {' and '.join(sorted(modalities))} to identity, age, body-mass index and gender.",
-        data=data_cards or ["not stated"],
-        people=len(task.targets.people),
-        metrics={"validation people": validation_people, **loop.validation},
-        config=str(out / "config.yaml"),
-    )
+    if loop.ranks.first:
+        whole = task.module.whole().cpu().eval()
+        figures = loop.validation | _set_straight(whole, task, loop)
+        info = {
+            "trained": True,
+            "impostors": task.impostors(whole),
+            "people": len(task.targets.people),
+            "abstain": vars(silent),
+        }
+        weights.save(target, whole, settings=settings, fusion=shape, info=info)
+        if not finetune:
+            for (
+                name
+            ) in modalities:  # byte for byte the encoder that was trained: its card speaks of that file
+                shutil.copyfile(encoders / f"{name}.safetensors", target / f"{name}.safetensors")
+        write_card(
+            target / f"{weights.FUSION}.safetensors",
+            task=f"Tokens of {' and '.join(sorted(modalities))} to identity, age, BMI and gender.",
+            data=data_cards or ["not stated"],
+            people=len(task.targets.people),
+            metrics={"validation people": validation_people, **figures},
+            config=str(out / "config.yaml"),
+        )
+    loop.fabric.barrier()
     return target
 
 
+def _set_straight(whole: GaitModel, task: FusionTask, loop: Loop) -> dict[str, float]:
+    """Calibrate the spreads on all modalities together and on each alone; returns and logs how they cover."""
+    tokens = task.check_tokens(whole)
+    some = [*([name] for name in tokens), list(tokens)] if len(tokens) > 1 else [list(tokens)]
+    outputs = [fuse_walks(whole, {name: tokens[name] for name in names}) for names in some]
+    figures = calibrate(whole, outputs, task.walks.validation)
+    if figures:
+        loop.log(loop.schedule.steps, figures)
+    return figures
+
+
+def _each(tasks: Sequence[str], weight: float | Mapping[str, float]) -> dict[str, float]:
+    """The weight of every task."""
+    if not isinstance(weight, Mapping):
+        return dict.fromkeys(tasks, weight)
+    known = ("age", "bmi", "gender")
+    for name in weight:
+        if name not in known:
+            raise ConfigError(f"attribute_weight.{name}: there is no such task{did_you_mean(name, known)}")
+    return {task: weight.get(task, 0.2) for task in tasks}
+
+
 def _learnable(
-    folder: WalkFolder, validation_people: int, fusion: Mapping[str, Any], report: Report
+    folder: WalkSet, validation_people: int, fusion: Mapping[str, Any], report: Report
 ) -> list[str]:
     """The tasks of the config that the people to train on have labels for."""
-    asked = list(check(Fusion, fusion, "fusion")["tasks"])
+    asked = list(weights.resolved_fusion(fusion)["tasks"])
     outside = held_out(folder.subjects, validation_people)
     tasks = Targets([w for w in folder.walks if w.subject not in outside]).learnable(asked)
     for task in sorted(set(asked) - set(tasks)):
@@ -177,61 +204,3 @@ def _assemble(
     for name, (tensors, _) in states.items():
         model.encoders[name].load_state_dict(tensors)
     return model, settings, shape
-
-
-class FusionTask:
-    """What the fusion learns: the network, the losses of a step, the figures to watch."""
-
-    def __init__(self, model: GaitModel, tokens: WalkTokens, loop: Loop, attribute_weight: float) -> None:
-        self.model, self.tokens, self.attribute_weight = model, tokens, attribute_weight
-        self.seed, self.device, plan = loop.seed, loop.fabric.device, loop.schedule
-        self.targets = Targets(tokens.train)
-        for task, (mean, sd) in self.targets.scale.items():
-            head = dict(model.heads.items()).get(task)
-            if isinstance(head, Regression):
-                head.rescale(mean, sd)
-        people = [walk.subject for walk in tokens.train]
-        self.sampler = PeopleSampler(people, people=plan.people, walks=plan.walks, seed=self.seed)
-        torch.manual_seed(self.seed)
-        self.module = FusionAndHeads(model, len(self.targets.people))
-
-    def losses(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        """Identity by triplet and classes; age and BMI as densities, gender as a probability."""
-        rows = self.sampler.batch(step)
-        answers = network(self.tokens.batch(rows, np.random.default_rng([self.seed, 3, step]), self.device))
-        wanted, weight = self.targets.of(rows, self.device), self.attribute_weight
-        losses = {
-            "triplet": batch_all_triplet(answers["embedding"], wanted.person),
-            "classes": smoothed_cosine_cross_entropy(answers["logits"], wanted.person),
-        }
-        for task, standardised in (("age", wanted.age), ("bmi", wanted.bmi)):
-            if task in answers:
-                mean, sd = self.targets.scale[task]
-                truth = standardised * sd + mean
-                losses[task] = weight * gaussian_nll(answers[task], truth, ~truth.isnan())
-        if "gender" in answers:
-            losses["gender"] = weight * masked_bce(answers["gender"], wanted.female, wanted.gender_known)
-        return losses
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-view rank-1 of people kept out of training, for every subset of the modalities."""
-        return {
-            "rank1_" + "+".join(names): cross_view_rank1(
-                self._embed(self.model, names), self.tokens.validation
-            )
-            for names in subsets(sorted(self.tokens.check))
-        }
-
-    def impostors(self, whole: GaitModel) -> dict[str, list[list[float]]]:
-        """The tail of impostor scores of the same people, for every subset of the modalities."""
-        people = [walk.subject for walk in self.tokens.validation]
-        return {
-            "+".join(names): impostor_tail(self._embed(whole, names), people)
-            for names in subsets(sorted(self.tokens.check))
-        }
-
-    def _embed(self, model: GaitModel, names: Sequence[str]) -> NDArray[np.float32]:
-        embedding: NDArray[np.float32] = fuse_walks(
-            model, {name: self.tokens.check[name] for name in names}
-        ).embedding.numpy()
-        return embedding

@@ -41,7 +41,8 @@ STREAM_SPECS: Mapping[str, StreamSpec] = MappingProxyType(
         for spec in (
             StreamSpec("silhouette", ("h", "w"), ("uint8",), ("1",)),
             StreamSpec("keypoints", ("k", 3), ("float32",), ("px",), tuple(LAYOUT_JOINTS)),
-            StreamSpec("depth", ("h", "w"), ("uint16", "float32"), ("mm", "m")),
+            # "1": relative, of an estimator, whose scale and shift mean nothing; larger = farther
+            StreamSpec("depth", ("h", "w"), ("uint16", "float32"), ("mm", "m", "1")),
             StreamSpec("points", (4,), ("float32",), ("m",), ragged=True),
             StreamSpec("point_time", (), ("float32",), ("s",), ragged=True),
             StreamSpec("joints", (24, 3), ("float32",), ("m",), nan=True),

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gait3dlib.sensors.realsense import Realsense
 from gait3dlib.simulation.software_camera import Shot, SoftwareBus, SoftwareCamera
 from gait3dlib.types import Calibration, EndOfStream, Frame
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "realsense" / "sdk_2_57.bag"
 WIDTH, HEIGHT = 48, 32
 CAMERA = Calibration(WIDTH, HEIGHT, 40.0, 41.0, 23.5, 15.5)
 START_NS = 1_000_000_000
@@ -43,6 +45,19 @@ def played(sensor: Realsense, timeout_s: float = 10.0) -> list[Frame]:
                 frames.append(sensor.read(timeout_s))
         except EndOfStream:
             return frames
+
+
+def equal(frames: list[Frame], shots: list[Shot]) -> None:
+    """Every frame is there, in order, and equal to the bit."""
+    assert [f.device_t_ns for f in frames] == pytest.approx([s.t_ns for s in shots], abs=1000)
+    for frame, shot in zip(frames, shots, strict=True):
+        np.testing.assert_array_equal(frame.data["depth"], shot.depth)
+        if shot.color is not None:
+            np.testing.assert_array_equal(frame.data["color"], shot.color)
+
+
+def read(sensor: Realsense, count: int) -> list[Frame]:
+    return [sensor.read(5.0) for _ in range(count)]
 
 
 class Eager:

@@ -11,8 +11,9 @@ import torch
 
 from gait3dlib.errors import ConfigError, NoEvidence
 from gait3dlib.fusion import weights
+from gait3dlib.fusion.kinds._attention import Attention
+from gait3dlib.fusion.kinds.transformer import Transformer
 from gait3dlib.fusion.model import GaitModel, Regression
-from gait3dlib.fusion.transformer import Attention, Fusion
 from gait3dlib.modalities import Batch
 from gait3dlib.modalities._strips import ResidualBlock, StripEncoder
 from gait3dlib.types import Tokens
@@ -20,9 +21,9 @@ from gait3dlib.types import Tokens
 B, N, D = 3, 5, 16
 
 
-def fusion(**changes: Any) -> Fusion:
+def fusion(**changes: Any) -> Transformer:
     torch.manual_seed(0)
-    return Fusion(**{**tiny.FUSION, "modalities": ["a", "b"], **changes}).eval()
+    return Transformer(**{**tiny.FUSION, "modalities": ["a", "b"], **changes}).eval()
 
 
 def tokens(seed: int = 0, *, n: int = N, height: torch.Tensor | None = None) -> Tokens:
@@ -161,10 +162,12 @@ def test_heads_must_divide_the_tokens() -> None:
 # ---- what training leaves out ---------------------------------------------------------------------
 
 
-def thinned(model: Fusion, real: dict[str, torch.Tensor], rounds: int = 200) -> list[dict[str, torch.Tensor]]:
+def thinned(
+    model: Transformer, real: dict[str, torch.Tensor], rounds: int = 200
+) -> list[dict[str, torch.Tensor]]:
     model.train()
     torch.manual_seed(0)
-    return [model._thin(real) for _ in range(rounds)]
+    return [model.thin(real) for _ in range(rounds)]
 
 
 def test_leaving_out_never_leaves_a_walk_with_nothing() -> None:
@@ -199,7 +202,7 @@ def test_whole_modalities_stay_together_when_only_they_are_left_out() -> None:
 def test_nothing_is_left_out_outside_of_training() -> None:
     real = {"a": torch.ones(4, 4, dtype=torch.bool)}
     model = fusion(modality_dropout=1.0, token_dropout=1.0)
-    assert model._thin(real) is real
+    assert model.thin(real) is real
 
 
 # ---- the whole model ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import tiny
 import torch
 from rich.console import Console
 
-from gait3dlib import Pipeline, config, protocols
+from gait3dlib import Pipeline, config
 from gait3dlib.data.recordings import Walk, WalkFolder
 from gait3dlib.errors import ConfigError, InputError, NoEvidence
 from gait3dlib.evaluation import (
@@ -24,7 +24,7 @@ from gait3dlib.evaluation import (
     evaluate_regression,
     exclude_views,
 )
-from gait3dlib.protocols import BASELINE, CrossView, ProtocolReport, evaluate
+from gait3dlib.protocols import BASELINE, CrossView, ProtocolReport, cross_view, evaluate
 from gait3dlib.recording import Truth, open_recording, save
 from gait3dlib.types import Labels, Outputs
 
@@ -222,7 +222,7 @@ def with_embedding(
     def fuse(model: object, tokens: object) -> Outputs:
         return Outputs(unit)
 
-    monkeypatch.setattr(protocols, "fuse_walks", fuse)
+    monkeypatch.setattr(cross_view, "fuse_walks", fuse)
     return evaluate(pipeline, world)
 
 

@@ -25,8 +25,10 @@ from gait3dlib.errors import ConfigError, InputError, WeightsError
 from gait3dlib.fusion import weights
 from gait3dlib.recording import Truth, open_recording, save
 from gait3dlib.training.cache import TokenCache, WalkTokens
+from gait3dlib.training.folder import environment
 from gait3dlib.training.labels import Targets, masked_mse
-from gait3dlib.training.loop import Loop, Schedule, environment
+from gait3dlib.training.loop import Loop
+from gait3dlib.training.schedule import Schedule
 from gait3dlib.training.validation import cross_view_rank1, held_out
 from gait3dlib.types import GaitSequence, Labels, Tokens
 
@@ -233,13 +235,13 @@ def rows_of(out: Path) -> list[list[str]]:
 
 def test_the_rate_warms_up_and_falls_to_a_hundredth(tmp_path: Path) -> None:
     made = loop(tmp_path, steps=200)
-    rates = [made._rate(step) for step in range(200)]
+    rates = [made.schedule.rate(step) for step in range(200)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     for step in (10, 77, 150, 199):
         share = (step - 10) / 190
         assert rates[step] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2, rel=1e-4)
-    assert made._rate(200) == pytest.approx(0.01, rel=1e-3)
-    assert loop(tmp_path, steps=1)._rate(0) == 1.0
+    assert made.schedule.rate(200) == pytest.approx(0.01, rel=1e-3)
+    assert loop(tmp_path, steps=1).schedule.rate(0) == 1.0
 
 
 def test_a_parameter_may_learn_at_its_own_pace(tmp_path: Path) -> None:
@@ -267,7 +269,14 @@ def test_a_run_keeps_what_it_did(tmp_path: Path) -> None:
     head, *rows = rows_of(made.out)
     assert head == ["step", "name", "value"]
     assert [row[0] for row in rows if row[1] == "score"] == ["2", "4", "6"]
-    assert [row[1] for row in rows if row[0] == "6"] == ["a", "b", "seconds_per_step", "score"]
+    assert [row[1] for row in rows if row[0] == "6"] == [
+        "a",
+        "b",
+        "seconds_per_step",
+        "walks_per_second",
+        "data_wait",
+        "score",
+    ]
     assert any(line.startswith("step 6/6") and "score 0.5" in line for line in said)
     assert config.read(made.out / "config.yaml") == {"recipe": "test"}
     assert json.loads((made.out / "environment.json").read_text())["seed"] == 3
@@ -279,7 +288,7 @@ def test_a_run_begun_anew_starts_a_new_log_and_a_resumed_one_goes_on(tmp_path: P
     for _ in range(2):
         loop(tmp_path).run(nn.Linear(2, 1), loss_of, lambda network: {"score": 0.5})
     whole = [row[:2] for row in rows_of(tmp_path)]
-    assert len(whole) == 1 + 3 + 3
+    assert len(whole) == 1 + 3 + 5
 
     class Stop(Exception):
         pass
@@ -345,7 +354,7 @@ def test_the_environment_is_told_with_and_without_git(monkeypatch: pytest.Monkey
 def test_without_tensorboard_the_table_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     made = loop(tmp_path, steps=1)
-    assert made.writer is None
+    assert made.folder.writer is None
     made.run(nn.Linear(2, 1), loss_of, lambda network: {"score": 1.0})
     assert rows_of(tmp_path)
 
@@ -499,7 +508,8 @@ def test_nobody_held_out_has_the_modality(holed: Path, tmp_path: Path, strolls: 
 def test_tokens_of_walks_with_holes(holed: Path) -> None:
     model = tiny.model()
     tiny.prepare(holed, tiny.MODALITIES)
-    tokens = WalkTokens(WalkFolder(holed), model, tiny.MODALITIES, validation_people=2)
+    settings = {name: weights.resolved(name, given) for name, given in tiny.MODALITIES.items()}
+    tokens = WalkTokens(WalkFolder(holed), model, settings, validation_people=2)
     assert len(tokens.train) == 4, "the walk that shows nothing is left out"
     assert len(tokens.validation) == 4
     tokens.fill(2, 3, Augment(), seed=1, report=lambda text: None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from gait3dlib.perception.depth.following import DepthFollower
 from gait3dlib.perception.depth.joints import Looker, Posed
 from gait3dlib.perception.depth.people import DepthPerson, people_in
 from gait3dlib.perception.depth.scene import DepthScene, metres
+from gait3dlib.perception.observing import Observer
 from gait3dlib.perception.points.following import SteadyClock
 from gait3dlib.perception.pose import PoseEstimator
 from gait3dlib.types import Calibration, Frame, GaitSequence
 
-__all__ = ["DepthFollower", "DepthPerson", "DepthScene", "people_in", "walks_in_depth"]
+__all__ = ["DepthFollower", "DepthPerson", "DepthScene", "DepthWalks", "people_in", "walks_in_depth"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def walks_in_depth(
     min_seconds: float = 0.9,
     source: str = "",
     progress: Callable[[int], None] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[GaitSequence]:
     """The walks in the depth images of one camera, each as soon as it has ended.
 
@@ -53,33 +55,76 @@ def walks_in_depth(
         min_seconds: shorter walks are dropped.
         source: kept as ``meta.source``.
         progress: called with the number of frames taken so far.
+        observer: is told who is in view, and of whom no walk came.
 
     Raises:
         InputError: no intrinsics, a frame of another size, no depth at all, or no floor is seen.
     """
-    cameras = dict(calibration or {})
-    if "depth" not in cameras or cameras["depth"].fx <= 0:
-        raise InputError("depth needs its camera's intrinsics; pass calibration={'depth': Calibration(...)}")
-    scene, clock, blind = DepthScene(cameras["depth"]), SteadyClock(), 0
-    follower = DepthFollower(scene, min_seconds=min_seconds, source=source)
-    with ExitStack() as stack:
-        posed: Posed | None = None
+    with DepthWalks(
+        calibration, pose=pose, min_seconds=min_seconds, source=source, observer=observer
+    ) as depth_walks:
         for number, frame in enumerate(frames):
             if progress is not None:
                 progress(number + 1)
-            if "depth" not in frame.data:
-                continue
-            depth = _checked(frame.data["depth"], cameras["depth"])
-            blind = 0 if depth.any() else blind + 1
-            if blind == BLIND_FRAMES and not scene.known:
-                raise InputError(
-                    "the depth images hold no depth at all; uncover the camera, and keep half a metre away"
-                )
-            if posed is None and "color" in frame.data and pose is not False:
-                posed = _posed(pose, cameras, stack)
-                pose = posed is not None
-            yield from follower.look(depth, frame.data.get("color"), clock.at(frame), posed)
-        yield from follower.finish(posed)
+            yield from depth_walks.take(frame)
+        yield from depth_walks.finish()
+
+
+class DepthWalks:
+    """The same frame by frame; a context manager. See :func:`walks_in_depth` for the arguments.
+
+    Raises:
+        InputError: no intrinsics.
+    """
+
+    def __init__(
+        self,
+        calibration: Mapping[str, Calibration] | None,
+        *,
+        pose: bool | Looker = True,
+        min_seconds: float = 0.9,
+        source: str = "",
+        observer: Observer | None = None,
+    ) -> None:
+        self._cameras = dict(calibration or {})
+        if "depth" not in self._cameras or self._cameras["depth"].fx <= 0:
+            raise InputError(
+                "depth needs its camera's intrinsics; pass calibration={'depth': Calibration(...)}"
+            )
+        self._scene, self._clock, self._blind = DepthScene(self._cameras["depth"]), SteadyClock(), 0
+        self._follower = DepthFollower(self._scene, min_seconds=min_seconds, source=source, observer=observer)
+        self._pose, self._stack = pose, ExitStack()
+        self._posed: Posed | None = None
+
+    def take(self, frame: Frame) -> Iterator[GaitSequence]:
+        """The walks that are known to have ended with a frame; one without depth is passed over.
+
+        Raises:
+            InputError: a frame of another size, no depth at all, or no floor is seen.
+        """
+        if "depth" not in frame.data:
+            return
+        depth = _checked(frame.data["depth"], self._cameras["depth"])
+        self._blind = 0 if depth.any() else self._blind + 1
+        if self._blind == BLIND_FRAMES and not self._scene.known:
+            raise InputError(
+                "the depth images hold no depth at all; uncover the camera, and keep half a metre away"
+            )
+        color = frame.data.get("color")
+        if self._posed is None and color is not None and self._pose is not False:
+            self._posed = _posed(self._pose, self._cameras, self._stack)
+            self._pose = self._posed is not None
+        yield from self._follower.look(depth, color, self._clock.at(frame), self._posed)
+
+    def finish(self) -> Iterator[GaitSequence]:
+        """The walks that end because the frames do."""
+        yield from self._follower.finish(self._posed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
 
 
 def _posed(pose: bool | Looker, cameras: dict[str, Calibration], stack: ExitStack) -> Posed | None:

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from gait3dlib.perception.observing import Observer
 from gait3dlib.perception.points.following import Follower, SteadyClock, checked_points, streams_of_points
 from gait3dlib.perception.points.ground import Ground, find_ground
 from gait3dlib.perception.points.people import Person
 from gait3dlib.perception.points.scanning import Scans, Sighting
 from gait3dlib.types import Calibration, Frame, GaitSequence
 
-__all__ = ["Follower", "Ground", "Person", "Scans", "Sighting", "find_ground", "walks_in_points"]
+__all__ = [
+    "Follower",
+    "Ground",
+    "Person",
+    "PointWalks",
+    "Scans",
+    "Sighting",
+    "find_ground",
+    "walks_in_points",
+]
 
 
 def walks_in_points(
@@ -25,6 +35,7 @@ def walks_in_points(
     min_seconds: float = 0.9,
     source: str = "",
     progress: Callable[[int], None] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[GaitSequence]:
     """The walks in the scans of one or several sensors, each as soon as it has ended.
 
@@ -38,26 +49,59 @@ def walks_in_points(
         min_seconds: shorter walks are dropped.
         source: kept as ``meta.source``.
         progress: called with the number of frames taken so far.
+        observer: is told who is in view, and of whom no walk came.
 
     Raises:
         InputError: a frame's points have the wrong shape or unit, or no ground is seen.
     """
-    placed = {name: item for name, item in (calibration or {}).items() if item.extrinsics is not None}
-    followers: dict[str, Follower] = {}
-    clocks: dict[str, SteadyClock] = {}
+    point_walks = PointWalks(calibration, min_seconds=min_seconds, source=source, observer=observer)
     for number, frame in enumerate(frames):
-        for name in streams_of_points(frame.data):
-            if name not in followers:
-                together = next(
-                    (followers[other] for other in followers if {name, other} <= placed.keys()), None
-                )
-                followers[name] = together or Follower([], min_seconds=min_seconds, source=source)
-                followers[name].scans[name] = Scans(placed.get(name))
-                clocks[name] = SteadyClock()
-            time = frame.data.get(name.replace("points", "point_time", 1))
-            at_ns = clocks[name].at(frame)
-            yield from followers[name].look(name, checked_points(frame, name), time, at_ns)
+        yield from point_walks.take(frame)
         if progress is not None:
             progress(number + 1)
-    for follower in dict.fromkeys(followers.values()):
-        yield from follower.finish()
+    yield from point_walks.finish()
+
+
+class PointWalks:
+    """The same frame by frame. See :func:`walks_in_points` for the arguments."""
+
+    def __init__(
+        self,
+        calibration: Mapping[str, Calibration] | None = None,
+        *,
+        min_seconds: float = 0.9,
+        source: str = "",
+        observer: Observer | None = None,
+    ) -> None:
+        self._placed = {name: c for name, c in (calibration or {}).items() if c.extrinsics is not None}
+        self._min_seconds, self._source, self._observer = min_seconds, source, observer
+        self.followers: dict[str, Follower] = {}
+        """Who follows the people of each stream of points."""
+        self._clocks: dict[str, SteadyClock] = {}
+
+    def take(self, frame: Frame) -> Iterator[GaitSequence]:
+        """The walks that are known to have ended with a frame; one without points is passed over.
+
+        Raises:
+            InputError: its points have the wrong shape or unit, or no ground is seen.
+        """
+        for name in streams_of_points(frame.data):
+            if name not in self.followers:
+                self._add(name)
+            time = frame.data.get(name.replace("points", "point_time", 1))
+            at_ns = self._clocks[name].at(frame)
+            yield from self.followers[name].look(name, checked_points(frame, name), time, at_ns)
+
+    def finish(self) -> Iterator[GaitSequence]:
+        """The walks that end because the frames do."""
+        for follower in dict.fromkeys(self.followers.values()):
+            yield from follower.finish()
+
+    def _add(self, name: str) -> None:
+        """A stream more; those whose places are known share one follower."""
+        shared = (held for other, held in self.followers.items() if {name, other} <= self._placed.keys())
+        self.followers[name] = next(shared, None) or Follower(
+            [], min_seconds=self._min_seconds, source=self._source, observer=self._observer
+        )
+        self.followers[name].scans[name] = Scans(self._placed.get(name))
+        self._clocks[name] = SteadyClock()

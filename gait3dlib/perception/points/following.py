@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.errors import InputError
+from gait3dlib.perception.observing import Observer, Refusal, Seen, why_no_walk
 from gait3dlib.perception.points.scanning import Scans, Sighting
 from gait3dlib.perception.tracking import Track, Tracker, distance_cost
 from gait3dlib.types import NS_PER_S, Calibration, Frame, GaitSequence, Meta, Stream
@@ -37,6 +38,7 @@ class Follower:
         calibration: where the sensors stand, by stream.
         min_seconds: shorter walks are dropped.
         source: kept as ``meta.source``.
+        observer: is told who is in view, and of whom no walk came.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Follower:
         *,
         min_seconds: float = 0.9,
         source: str = "",
+        observer: Observer | None = None,
     ) -> None:
         placed = calibration or {}
         self.scans = {name: Scans(placed.get(name)) for name in streams}
@@ -53,6 +56,7 @@ class Follower:
             distance_cost, GATE_M, max_missed_s=MISSED_S, min_hits=4, agility=AGILITY, duplicate=NEARER_M
         )
         self._min_seconds, self._source = min_seconds, source
+        self._observer = observer or Observer()
         self._ways: dict[int, Way] = {}
         self._now_ns: int | None = None
 
@@ -77,13 +81,24 @@ class Follower:
         sightings = self.scans[name].look(points, time, t_ns, expected)
         measured = np.array([sighting.person.xy for sighting in sightings]).reshape(-1, 2)
         given = self.tracker.update(measured)
+        seen: dict[int, Seen] = {}
         for sighting, track in zip(sightings, given, strict=True):
             if track is not None:
-                way = self._ways.setdefault(track.number, Way(track.number, self._min_seconds, self._source))
-                yield from way.add(name, sighting)
+                yield from self._way(track.number).add(name, sighting)
+                seen[track.number] = Seen(sighting.person.xy, points=sighting.person.points)
+        self._observer.people(at_ns, seen)
         alive = {track.number for track in self.tracker.alive}
         for number in [number for number in self._ways if number not in alive]:
             yield from self._ways.pop(number).finish()
+
+    def _way(self, number: int) -> Way:
+        if number not in self._ways:
+            self._ways[number] = Way(number, self._min_seconds, self._source, self._observer)
+        return self._ways[number]
+
+    def seen(self, start_ns: int, stop_ns: int) -> dict[int, list[tuple[str, Sighting]]]:
+        """What was seen of each person in view within that time, by number of the track."""
+        return {number: found for number, way in self._ways.items() if (found := way.seen(start_ns, stop_ns))}
 
     def finish(self) -> Iterator[GaitSequence]:
         """The scans have ended: yields the walks that ended with them."""
@@ -99,9 +114,17 @@ class Follower:
 class Way:
     """Where one person was seen, cut into walks."""
 
-    def __init__(self, number: int, min_seconds: float, source: str) -> None:
+    def __init__(
+        self, number: int, min_seconds: float, source: str, observer: Observer | None = None
+    ) -> None:
         self._number, self._min_seconds, self._source = number, min_seconds, source
+        self._observer = observer or Observer()
+        self._answered = False
         self._seen: list[tuple[str, Sighting]] = []
+
+    def seen(self, start_ns: int, stop_ns: int) -> list[tuple[str, Sighting]]:
+        """The sightings within that time."""
+        return [pair for pair in self._seen if start_ns <= pair[1].t_ns <= stop_ns]
 
     def add(self, name: str, sighting: Sighting) -> Iterator[GaitSequence]:
         """Take in a sighting; yields the walk that ended before it."""
@@ -122,7 +145,13 @@ class Way:
         for first, last in runs(walking(t_s, xy)):
             walk = self._walk(seen[first:last], xy[first:last])
             if walk is not None:
+                self._answered = True
                 yield walk
+        t_ns = np.array([sighting.t_ns for _, sighting in seen])
+        reason = None if self._answered else why_no_walk(t_ns, float(np.linalg.norm(np.ptp(xy, axis=0))))
+        if reason is not None:
+            self._answered = True
+            self._observer.refused(Refusal(self._number, int(t_ns[0]), int(t_ns[-1]), reason))
 
     def _walk(self, seen: list[tuple[str, Sighting]], xy: NDArray[np.float64]) -> GaitSequence | None:
         seconds = (seen[-1][1].t_ns - seen[0][1].t_ns) / NS_PER_S
@@ -130,7 +159,7 @@ class Way:
         way_m = float(np.linalg.norm(np.ptp(xy, axis=0)))
         if seconds + step_s < self._min_seconds or way_m < MIN_WAY_M or len(seen) < MIN_FRAMES:
             return None
-        streams = {name: stream for name in dict(seen) if (stream := _stream(name, seen)) is not None}
+        streams = {name: stream for name in dict(seen) if (stream := stream_of(name, seen)) is not None}
         if not streams:
             return None
         cuts = Counter(part for _, sighting in seen for part in sighting.cut)
@@ -141,7 +170,7 @@ class Way:
         return GaitSequence(streams, meta=Meta(source=self._source, covariates=covariates))
 
 
-def _stream(name: str, seen: list[tuple[str, Sighting]]) -> Stream | None:
+def stream_of(name: str, seen: list[tuple[str, Sighting]]) -> Stream | None:
     """What one sensor saw of a walk."""
     frames, times = [], list[int]()
     for owner, sighting in seen:

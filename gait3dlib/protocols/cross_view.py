@@ -1,20 +1,17 @@
-"""Run a protocol: a pipeline on a folder of recordings, every subset of its modalities, beside a baseline.
-
-A protocol is data (``configs/protocols/*.yaml``); :class:`CrossView` is the schema.
-"""
+"""A pipeline on a folder of recordings: every subset of its modalities, beside a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib import _resources, config
-from gait3dlib.data.recordings import Walk, WalkFolder
+from gait3dlib.data.recordings import Walk, WalkFolder, WalkSet
 from gait3dlib.data.tokens import encode_walks, fuse_walks
 from gait3dlib.errors import InputError
 from gait3dlib.evaluation import (
@@ -47,6 +44,7 @@ class CrossView:
     """Gallery walks of a person's first session; probes are their other walks, from far enough away.
 
     Args:
+        kind: "cross_view".
         gallery_view_deg: one gallery walk a person, the one nearest to this view; None = all of the session.
         min_degrees: a probe is compared only with gallery walks at least so far away in view.
         other_session: probes come from other sessions than the person's gallery walk.
@@ -56,6 +54,7 @@ class CrossView:
     def __init__(
         self,
         *,
+        kind: Literal["cross_view"] = "cross_view",
         gallery_view_deg: float | None = 90.0,
         min_degrees: config.NotNegative = 30.0,
         other_session: bool = True,
@@ -130,9 +129,9 @@ class ProtocolReport:
 
 def evaluate(
     pipeline: Pipeline,
-    root: Path | str,
+    root: Path | str | WalkSet,
     *,
-    protocol: Path | str | None = None,
+    protocol: Path | str | CrossView | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> ProtocolReport:
@@ -142,8 +141,9 @@ def evaluate(
 
     Args:
         pipeline: trained or not; only its network is used, not its gallery.
-        root: folder of recordings, laid out as ``gait3d simulate`` does or ``gait3d record`` writes.
-        protocol: YAML file; the shipped ``cross_view`` by default.
+        root: folder of recordings, laid out as ``gait3d simulate`` does or ``gait3d record`` writes; or a
+            data set that is open.
+        protocol: rules, or their YAML file; the shipped ``cross_view`` by default.
         seed: of the bootstrap and of who is a stranger.
         progress: told what is being done.
 
@@ -151,9 +151,8 @@ def evaluate(
         InputError: no recordings, one session only, or views are missing.
         NoEvidence: no walk at all has one of the modalities.
     """
-    path = Path(protocol) if protocol else _resources.shipped("configs") / "protocols" / "cross_view.yaml"
-    rules = config.build(CrossView, config.read(path), path.stem)
-    folder = WalkFolder(Path(root))
+    rules = protocol if isinstance(protocol, CrossView) else _rules(protocol)
+    folder = root if isinstance(root, WalkSet) else WalkFolder(Path(root))
     walks = folder.walks
     gallery, probe = rules.split(walks)
     exclude = exclude_views(
@@ -176,7 +175,7 @@ def evaluate(
         images = [s.frames[:, 0] for s in silhouettes if s is not None]
         run.identify(BASELINE, energy_image_scores([images[i] for i in probe], [images[i] for i in gallery]))
     return ProtocolReport(
-        data=str(root),
+        data=str(folder.root),
         people=len(folder.subjects),
         walks=len(walks),
         protocol=vars(rules),
@@ -246,8 +245,13 @@ class _Run:
             self.attributes.setdefault("gender", {})[name] = report
 
 
+def _rules(protocol: Path | str | None) -> CrossView:
+    path = Path(protocol or _resources.shipped("configs") / "protocols" / "cross_view.yaml")
+    return config.build(CrossView, config.read(path), path.stem)
+
+
 def _samples(
-    pipeline: Pipeline, folder: WalkFolder, progress: Callable[[str], None]
+    pipeline: Pipeline, folder: WalkSet, progress: Callable[[str], None]
 ) -> dict[str, list[Sample | None]]:
     samples = {}
     for name in pipeline.modalities:
