@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _live_film import Quality, Track, enrolments, filmed, in_a_row, returns, view
+from _live_film import Quality, Track, enrolments, filmed, in_a_row, returns, strangers, view
 from numpy.typing import NDArray
 
 from gait3dlib.live import Answer, Live, LiveStats, Moment
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--color", action="store_true", help="also pictures, for keypoints")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--modalities", default="", help="such as silhouette,depth; all by default")
+    parser.add_argument("--site", type=int, default=0, help="first set the threshold on others' walks")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "gait3d_live_walkers")
     parser.add_argument("--file", action="store_true", help="by way of a file of the SDK's: no frame is lost")
     parser.add_argument("--json", action="store_true")
@@ -77,13 +78,18 @@ def run(asked: argparse.Namespace, seed: int) -> dict[str, int]:
     modalities = [name for name in asked.modalities.split(",") if name]
     with opened(asked.weights, modalities) as pipeline:
         first = asked.people
-        answers, offset_s, stats = past(pipeline, shots[:first], tracks[:first], camera, asked)
+        answers, offset_s, stats = past(pipeline, shots[:first], camera, asked)
         enrolled = set()
         for answer, (person, _) in zip(answers, owners(answers, tracks[:first], offset_s), strict=True):
             if answer.walk is not None and not answer.recognition.reason and person is not None:
                 pipeline.enroll(f"P{person:02d}", answer.walk)
                 enrolled.add(person)
-        again, offset_s, stats2 = past(pipeline, shots[first:], tracks[first:], camera, asked)
+        if asked.site:
+            passers, _ = filmed(quality, strangers(asked.site), camera, seed)
+            others, _, _ = past(pipeline, passers, camera, asked)
+            walks = [a.walk for a in others if a.walk is not None and not a.recognition.reason]
+            pipeline.calibrate(walks, fpir=1.0 / len(walks))
+        again, offset_s, stats2 = past(pipeline, shots[first:], camera, asked)
         found = owners(again, tracks[first:], offset_s)
     row = counted(again, found, asked.people, asked.people + asked.strangers)
     dropped = stats.dropped_frames + stats.lost + stats2.dropped_frames + stats2.lost
@@ -106,7 +112,6 @@ def opened(weights: str, modalities: list[str]) -> Pipeline:
 def past(
     pipeline: Pipeline,
     segments: list[list[Shot]],
-    tracks: list[list[Track]],
     camera: Calibration,
     asked: argparse.Namespace,
 ) -> tuple[list[Answer], float, LiveStats]:
