@@ -90,6 +90,11 @@ def returns(people: int, strangers: int, seed: int) -> list[list[Passing]]:
     return out
 
 
+def strangers(count: int) -> list[list[Passing]]:
+    """Others who pass once, alone; nobody of them is enrolled, nor comes back."""
+    return [[Passing(1000 + i, 0.0, bool(i % 2), 1)] for i in range(count)]
+
+
 def view(width: int) -> Calibration:
     height = {424: 240, 640: 480}[width]
     return look_at(

@@ -8,10 +8,11 @@ root-mean-square error, moments in N m/kg, vertical force in % of body weight. B
 of the median error from resampling people.
 
 With plates, nothing is learned. Without: "newton" uses this motion alone; "walking" also the usual reaction
-of the OTHER people (each person left out in turn; for the adult: what ships, learned from the children);
-"null" is the mean curve of the other people over stance and does not look at the motion at all.
-The few constants of both (thresholds of contact, how far Newton's law is trusted) were chosen in view of
-these people; the curves never were.
+and moments of the OTHER people (each person left out in turn; for the adult: what ships, learned from the
+children); "null" is the mean curve of the other people over stance and does not look at the motion at all.
+The few constants of both (thresholds of contact, how far joint centres of laboratories lie apart) were chosen
+in view of these people; the curves never were. What ships is learned from all eleven children: asked about
+one of them it has seen her plates, so only the rows here say how well it does on a stranger.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def children(folder: Path, seed: int) -> list[dict[str, Any]]:
         size = {"mass": trial.mass_kg, "height": trial.height_m}
         answers = {
             "plates": inverse_dynamics(trial.joints, trial.fps, **size, ground_reaction=plates(trial)),
-            "newton": inverse_dynamics(trial.joints, trial.fps, **size),
+            "newton": inverse_dynamics(trial.joints, trial.fps, **size, reaction="newton"),
             "walking": inverse_dynamics(trial.joints, trial.fps, **size, reaction=others),
         }
         for leg in (leg for leg in legs if leg.person == person):
@@ -191,7 +192,7 @@ def adult(folder: Path, seed: int) -> list[dict[str, Any]]:
             size: dict[str, Any] = {"mass": trial.mass_kg}
             answers = {
                 "plates": inverse_dynamics(trial.joints, trial.fps, **size, ground_reaction=plates(trial)),
-                "newton": inverse_dynamics(trial.joints, trial.fps, **size),
+                "newton": inverse_dynamics(trial.joints, trial.fps, **size, reaction="newton"),
                 "walking": inverse_dynamics(trial.joints, trial.fps, **size, reaction="walking"),
             }
             kind = "own centres" if own else "markers"

@@ -6,8 +6,8 @@
 Everybody is enrolled by one walk to either side. Then all come back on another day among strangers; two
 thirds of them in pairs that cross in opposite directions, a metre apart, so that one hides the other. The
 frames are simulated depth (and with --color shaded pictures, for keypoints by the pose extra), played in
-real time by the SDK's software device, so drops on a busy machine are real ones, and are printed. Frames
-are rendered once and kept in --cache.
+real time by the SDK's software device, so drops on a busy machine are real ones, and are printed; --file
+goes by way of the SDK's recorder and loses none. Frames are rendered once and kept in --cache.
 
 A row a seed: enrolled people named, named wrongly, called unknown; strangers called unknown, and named;
 walks that nobody could judge, and people without any answer; walks of two people in one track (switches).
@@ -21,12 +21,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _live_film import Quality, Track, enrolments, filmed, in_a_row, returns, view
+from _live_film import Quality, Track, enrolments, filmed, in_a_row, returns, strangers, view
 from numpy.typing import NDArray
 
 from gait3dlib.live import Answer, Live, LiveStats, Moment
 from gait3dlib.pipeline import Pipeline
 from gait3dlib.sensors import _mount
+from gait3dlib.sensors._realsense_streams import Picture
 from gait3dlib.sensors.realsense import Realsense
 from gait3dlib.simulation.software_camera import Shot, SoftwareBus, SoftwareCamera
 from gait3dlib.types import Calibration
@@ -44,7 +45,9 @@ def main() -> None:
     parser.add_argument("--color", action="store_true", help="also pictures, for keypoints")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--modalities", default="", help="such as silhouette,depth; all by default")
+    parser.add_argument("--site", type=int, default=0, help="first set the threshold on others' walks")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "gait3d_live_walkers")
+    parser.add_argument("--file", action="store_true", help="by way of a file of the SDK's: no frame is lost")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     rows = []
@@ -75,13 +78,18 @@ def run(asked: argparse.Namespace, seed: int) -> dict[str, int]:
     modalities = [name for name in asked.modalities.split(",") if name]
     with opened(asked.weights, modalities) as pipeline:
         first = asked.people
-        answers, offset_s, stats = past(pipeline, shots[:first], tracks[:first], camera, asked)
+        answers, offset_s, stats = past(pipeline, shots[:first], camera, asked)
         enrolled = set()
         for answer, (person, _) in zip(answers, owners(answers, tracks[:first], offset_s), strict=True):
             if answer.walk is not None and not answer.recognition.reason and person is not None:
                 pipeline.enroll(f"P{person:02d}", answer.walk)
                 enrolled.add(person)
-        again, offset_s, stats2 = past(pipeline, shots[first:], tracks[first:], camera, asked)
+        if asked.site:
+            passers, _ = filmed(quality, strangers(asked.site), camera, seed)
+            others, _, _ = past(pipeline, passers, camera, asked)
+            walks = [a.walk for a in others if a.walk is not None and not a.recognition.reason]
+            pipeline.calibrate(walks, fpir=1.0 / len(walks))
+        again, offset_s, stats2 = past(pipeline, shots[first:], camera, asked)
         found = owners(again, tracks[first:], offset_s)
     row = counted(again, found, asked.people, asked.people + asked.strangers)
     dropped = stats.dropped_frames + stats.lost + stats2.dropped_frames + stats2.lost
@@ -104,7 +112,6 @@ def opened(weights: str, modalities: list[str]) -> Pipeline:
 def past(
     pipeline: Pipeline,
     segments: list[list[Shot]],
-    tracks: list[list[Track]],
     camera: Calibration,
     asked: argparse.Namespace,
 ) -> tuple[list[Answer], float, LiveStats]:
@@ -116,17 +123,23 @@ def past(
         mount = Path(folder) / "mount.json"
         assert camera.extrinsics is not None
         _mount.write(mount, camera.extrinsics)
-        sensor = Realsense(
-            width=camera.width, height=camera.height, fps=asked.fps, warm_up_s=0.0, mount=str(mount),
-            picture="color" if asked.color else "none", bus=SoftwareBus([device]),
-        )  # fmt: skip
+        picture: Picture = "color" if asked.color else "none"
+        if asked.file:
+            device.record(Path(folder) / "film.db3")
+            sensor = Realsense(str(Path(folder) / "film.db3"), mount=str(mount), picture=picture)
+        else:
+            device.start()
+            sensor = Realsense(
+                width=camera.width, height=camera.height, fps=asked.fps, warm_up_s=0.0, mount=str(mount),
+                picture=picture, bus=SoftwareBus([device]),
+            )  # fmt: skip
 
         def clock(moment: Moment) -> None:
             frame = moment.frame
             if not offsets and frame.device_t_ns is not None:
                 offsets.append((frame.host_t_ns - frame.device_t_ns) / 1e9)
 
-        with device, Live(pipeline, sensor, pose=asked.color, on_moment=clock, timeout_s=3.0) as live:
+        with Live(pipeline, sensor, pose=asked.color, on_moment=clock, timeout_s=30.0) as live:
             answers = []
             while not live.ended:
                 answer = live.wait(0.2)
@@ -134,9 +147,10 @@ def past(
                     answers.append(answer)
                 stats = live.stats
                 looked_at = stats.perceived + stats.dropped_frames >= stats.captured
-                if device.taken >= len(played) and looked_at and answer is None:
+                if not asked.file and device.taken >= len(played) and looked_at and answer is None:
                     live.stop()
             stats = live.stats
+        device.stop()
     return answers, offsets[0], stats
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gait3dlib.body import PARENTS, ShapedBody
+from gait3dlib.dynamics._adapt import adapt_reaction
 from gait3dlib.dynamics._contact import ANKLES, Contact, find_contact
 from gait3dlib.dynamics._moving import Moving, moving_body, moving_joints
 from gait3dlib.dynamics._reaction import Reaction, infer_reaction, whole_body, with_measured
 from gait3dlib.dynamics._result import Dynamics, positive
-from gait3dlib.dynamics._steps import walk_motion
+from gait3dlib.dynamics._stances import find_stances, walks
 from gait3dlib.dynamics._tree import (
     STANDARD_GRAVITY,
     ExternalLoad,
@@ -23,17 +25,13 @@ from gait3dlib.dynamics._tree import (
     joint_powers,
     joint_wrenches,
 )
-from gait3dlib.dynamics._walking import (
-    WalkingReaction,
-    adapt_reaction,
-    find_stances,
-    shipped_reaction,
-    walks,
-)
+from gait3dlib.dynamics._walk import walk_motion
+from gait3dlib.dynamics._walking import WalkingReaction, shipped_reaction
 from gait3dlib.errors import InputError, did_you_mean
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+TOUCH = 0.05  # body weights from which a foot is said to stand
 SUPPORTED = 0.15  # body weights that nothing but a floor can bear
 REACTIONS = ("newton", "walking")
 NEWTONS = 20.0  # nobody's feet bear so many body weights
@@ -46,7 +44,7 @@ def inverse_dynamics(
     height: float | None = None,
     ground_reaction: ArrayLike | None = None,
     *,
-    reaction: Literal["newton", "walking"] | WalkingReaction = "newton",
+    reaction: Literal["newton", "walking"] | WalkingReaction = "walking",
     cutoff_hz: float | None = None,
     body: ShapedBody | None = None,
 ) -> Dynamics:
@@ -67,10 +65,11 @@ def inverse_dynamics(
             metres; or ``[T, 2, 9]`` with the free moment there / (m g h), which needs `height`. Zeros where
             the foot bears nothing, NaN where it was not measured: there it is inferred.
         reaction: how to infer what was not measured. "newton": from this motion alone, by Newton's law.
-            "walking": the usual reaction of people walking at that speed, brought towards Newton's law;
-            nearer to plates in knee and hip, but no frame of it is exact, and people become more alike. It is
-            learned from the force plates under eleven children (biomechZoo); where the motion is no walking
-            it is the same as "newton".
+            "walking": where the motion is walking, the most likely reaction between what Newton's and Euler's
+            laws say and what is usual of people walking at that speed (see :class:`WalkingReaction`; the
+            shipped one is learned from the force plates under eleven children of biomechZoo). It is nearer to
+            plates, but in no frame that a foot stands exact, and people become more alike. Where the motion
+            is no walking it is the same as "newton"; the result's ``source`` says which it was.
         cutoff_hz: of the low-pass; None is 6 Hz for 1.7 m, scaled by ``1 / sqrt(height)``.
         body: whose mesh to use with an `smpl` stream; None builds it from the stream's shape.
 
@@ -126,8 +125,9 @@ def _solve(
     contact = find_contact(motion.joint.numpy(), motion.joint_velocity.numpy(), fps, height)
     centre, total, _ = whole_body(moving.mass, moving.inertia, motion)
     reaction = infer_reaction(moving.mass, moving.inertia, motion, contact)
-    if usual is not None:
-        reaction = _as_usual(usual, reaction, contact, total, moving, fps)
+    likely = None if usual is None else _as_usual(usual, reaction, contact, moving, fps)
+    if likely is not None:
+        reaction, contact = likely, replace(contact, on=~likely.known)
     if measured is not None:
         reaction = with_measured(reaction, measured, total, contact)
     _check_support(contact, total, measured)
@@ -147,7 +147,7 @@ def _solve(
     ground = (reaction.force / g).numpy()
     point = np.where(np.abs(ground).max(-1, keepdims=True) > 0, reaction.point.numpy(), np.nan)
     force_, moment_, power_ = results
-    source = "newton" if usual is None else "walking"
+    source = "walking" if likely else "newton"
     return Dynamics(
         fps,
         force_,
@@ -165,16 +165,18 @@ def _solve(
 
 
 def _as_usual(
-    usual: WalkingReaction, newton: Reaction, contact: Contact, total: Tensor, moving: Moving, fps: float
-) -> Reaction:
-    """The usual reaction of walking people; Newton's, where nobody walks."""
-    motion = walk_motion(moving.motion, moving.mass, contact, moving.height_m, fps)
-    stances = find_stances(contact.on, motion.joints)
-    if not walks(stances, motion):
-        return newton
-    force, point = adapt_reaction(usual, stances, total.numpy() / STANDARD_GRAVITY, motion)
-    # flight and the swing of a leg are known all the same
-    known = ~contact.on
+    usual: WalkingReaction, newton: Reaction, contact: Contact, moving: Moving, fps: float
+) -> Reaction | None:
+    """The likely reaction of a walking person; None where nobody walks."""
+    walk = walk_motion(moving, contact, fps)
+    stances = find_stances(contact.on, walk)
+    if not walks(stances, walk):
+        return None
+    force, point = adapt_reaction(usual, stances, walk)
+    # the usual load may begin a frame or two before the foot is seen to stand
+    stands = contact.on | (force[..., 2] > TOUCH)
+    force[~stands] = 0.0
+    known = ~stands  # flight and the swing of a leg are known all the same
     return Reaction(
         torch.from_numpy(force) * STANDARD_GRAVITY,
         torch.from_numpy(point),

@@ -5,27 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from torch import Tensor
 
 from gait3dlib.dynamics._contact import BALLS, Contact, find_contact
 from gait3dlib.dynamics._moving import moving_joints
-from gait3dlib.dynamics._tree import STANDARD_GRAVITY, SegmentMotion
-from gait3dlib.dynamics._trials import MotionTrial
-from gait3dlib.dynamics._walking import MeasuredStep, WalkMotion, find_stances
+from gait3dlib.dynamics._stances import Stance, find_stances
+from gait3dlib.dynamics._tree import STANDARD_GRAVITY
+from gait3dlib.dynamics._trials import F64, MotionTrial
+from gait3dlib.dynamics._walk import WalkMotion, walk_motion
+from gait3dlib.dynamics._walking import MeasuredStep
 from gait3dlib.errors import InputError
 
 HALF = 0.5  # body weights that a foot on a plate bears at least once
-
-
-def walk_motion(
-    motion: SegmentMotion, mass: Tensor, contact: Contact, height_m: float, fps: float
-) -> WalkMotion:
-    """What the usual reaction hangs on; the speed is that over the floor, which may be a treadmill's belt."""
-    velocity = ((mass / mass.sum())[:, None] * motion.centre_velocity).sum(1).mean(0)[
-        :2
-    ].numpy() - contact.belt_m_s
-    speed = float(np.linalg.norm(velocity)) / math.sqrt(STANDARD_GRAVITY * height_m)
-    return WalkMotion(motion.joint.numpy(), contact.floor_m, height_m, fps, speed)
+BORNE = 0.3  # body weights from which a plate's centre of pressure is good
+EDGE = 5  # frames at the start and end of a stance in which a plate may not tell yet
 
 
 def measured_steps(trial: MotionTrial) -> list[MeasuredStep]:
@@ -39,16 +31,25 @@ def measured_steps(trial: MotionTrial) -> list[MeasuredStep]:
     moving = moving_joints(trial.joints, trial.fps, trial.height_m, None)
     motion, fps = moving.motion, trial.fps
     contact = find_contact(motion.joint.numpy(), motion.joint_velocity.numpy(), fps, moving.height_m)
-    walk = walk_motion(motion, moving.mass, contact, moving.height_m, fps)
+    walk = walk_motion(moving, contact, fps)
     weights = trial.ground_reaction[..., :3] / (trial.mass_kg * STANDARD_GRAVITY)
     steps = []
-    for stance in find_stances(contact.on, walk.joints):
-        if stance.first < 0 or stance.last >= len(weights):
+    for stance in find_stances(contact.on, walk):
+        if stance.start < 0 or stance.end >= len(weights):
             continue
-        rows = slice(stance.first + 5, stance.last - 4)
-        upward = weights[rows, stance.foot, 2]
+        upward = weights[math.ceil(stance.start) + EDGE : math.floor(stance.end) - EDGE, stance.foot, 2]
         if len(upward) and np.isfinite(upward).all() and upward.max() > HALF:
-            ball = walk.joints[:, BALLS[stance.foot]]
             force, point = weights[:, stance.foot], trial.ground_reaction[:, stance.foot, 3:6]
-            steps.append(MeasuredStep(stance, force, point, ball, walk.speed))
+            steps.append(_step(stance, force, point, contact, walk))
     return steps
+
+
+def _step(stance: Stance, force: F64, point: F64, contact: Contact, walk: WalkMotion) -> MeasuredStep:
+    frames, foot = len(force), stance.foot
+    known = np.nan_to_num(force), np.nan_to_num(point)
+    moment = walk.moments(foot, np.arange(frames), *known) @ stance.leftward
+    alone = stance.rows(frames)
+    alone = alone[~contact.on[alone, 1 - foot] & (known[0][alone, 2] > BORNE)]
+    asked = walk.turning - np.cross(known[1] - walk.centre, known[0]) / walk.height_m
+    ball = walk.joints[:, BALLS[foot]]
+    return MeasuredStep(stance, force, point, ball, moment, (asked @ stance.leftward)[alone], walk.speed)

@@ -244,7 +244,7 @@ class Live:
             last_error=pump.last_error,
             people=len(self._eyes.seen()),
             walks=self._answers,
-            latency_s=percentiles(list(self._latencies)),
+            latency_s=percentiles(self._latencies.copy()),
         )
 
     def _since_s(self, t_ns: int) -> float:
@@ -252,4 +252,4 @@ class Live:
         if self.frames.live and t_ns > EPOCH_NS:
             return max(0.0, (time.time_ns() - t_ns) / NS_PER_S)
         now = time.monotonic()
-        return next((now - at for stamp, at in reversed(list(self._arrived)) if stamp <= t_ns), float("nan"))
+        return next((now - at for stamp, at in reversed(self._arrived.copy()) if stamp <= t_ns), float("nan"))

@@ -69,7 +69,7 @@ class Rate:
     @property
     def per_s(self) -> float:
         """Events a second just now."""
-        times = list(self._times)
+        times = self._times.copy()
         recent = [t for t in times if t > time.monotonic() - RATE_S]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 else 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, Self, TypeVar
 
 from gait3dlib.errors import SensorError
@@ -104,6 +104,8 @@ class Stage(Generic[Item]):
         except BaseException as error:
             self._error = error  # it belongs to the consumer
         finally:
+            if isinstance(self._items, Generator):
+                self._items.close()  # here, in the thread that ran it
             with self._change:
                 self._ended = True
                 self._change.notify_all()

@@ -90,7 +90,7 @@ def forces_of(motion: Motion, cutoff_hz: float) -> tuple[F64, F64] | None:
     They are unknown where feet were never seen to touch the floor, or the walk is too short for the filter.
     """
     try:
-        found = inverse_dynamics(motion.joints, motion.fps, cutoff_hz=cutoff_hz)
+        found = inverse_dynamics(motion.joints, motion.fps, reaction="newton", cutoff_hz=cutoff_hz)
     except InputError:
         return None  # size and legs are checked before: what is left is a floor that was not found
     streams = found.streams()

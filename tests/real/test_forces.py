@@ -57,15 +57,23 @@ def test_the_adult_with_plates_has_opensims_moments(adult: Rows) -> None:
 
 
 def test_children_from_motion_alone(children: Rows) -> None:
-    row = children["children, walking"]
-    for part in ("ankle", "knee", "hip"):
+    row, null = children["children, walking"], children["children, null"]
+    for part in ("vertical", "ankle", "knee", "hip"):
         assert row[part]["met"], (part, row[part])
-    assert row["vertical"]["r"] >= 0.96
-    # better than not looking at the motion at all, in what the motion tells
-    null = children["children, null"]
-    assert row["vertical"]["rmse"] < null["vertical"]["rmse"]
-    assert row["ankle"]["rmse"] < null["ankle"]["rmse"]
-    assert row["vertical"]["rmse"] < children["children, newton"]["vertical"]["rmse"]
+        assert row[part]["rmse"] < children["children, newton"][part]["rmse"]
+    # better than not looking at the motion at all, but for the hip, where it is as good
+    for part in ("vertical", "ankle", "knee"):
+        assert row[part]["rmse"] < 0.95 * null[part]["rmse"], (part, row[part], null[part])
+    assert row["hip"]["rmse"] < 1.1 * null["hip"]["rmse"]
+
+
+def test_an_adult_from_motion_alone_by_what_children_taught(adult: Rows) -> None:
+    for kind in ("own centres", "markers"):
+        for side in ("left", "right"):
+            assert adult[f"Gait2392, {kind}, {side}, walking"]["vertical"]["met"]
+    for side in ("left", "right"):
+        row = adult[f"Gait2392, own centres, {side}, walking"]
+        assert row["knee"]["met"] and row["hip"]["met"], row
 
 
 def test_contact_is_within_two_hundredths_of_a_second_of_the_plates(data_dir: Path) -> None:

@@ -1,9 +1,8 @@
-"""Inverse dynamics: what comes in wrong, what is filled, what files hold; speed; bodies with a mesh."""
+"""Inverse dynamics: what comes in wrong, what is filled; speed; bodies with a mesh."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from gait3dlib.body import JOINT_NAMES, Body, BodyShape
-from gait3dlib.dynamics import inverse_dynamics, read_imdy, read_physpt, read_storage, read_trc
+from gait3dlib.dynamics import inverse_dynamics
 from gait3dlib.dynamics._filter import low_pass
 from gait3dlib.dynamics._mesh import mesh_segments
 from gait3dlib.dynamics._segments import table_mass
+from gait3dlib.dynamics._walking import shipped_reaction
 from gait3dlib.errors import InputError
 from gait3dlib.simulation import sample_walker
 from gait3dlib.types import GaitSequence
@@ -124,28 +124,28 @@ def test_what_a_layout_lacks_is_nan_and_keeps_its_mass(stroll: F64) -> None:
 def test_short_gaps_are_bridged_and_flagged(stroll: F64) -> None:
     gone = stroll.copy()
     gone[80:85, 4] = np.nan
-    whole, found = inverse_dynamics(stroll, FPS), inverse_dynamics(gone, FPS)
+    whole, found = (inverse_dynamics(joints, FPS, reaction="newton") for joints in (stroll, gone))
     assert np.isfinite(found.moment).all()
     assert not found.exact[80:85].any()
     assert whole.leg_exact[80:85].any()
 
 
 def test_measured_reactions_are_taken_as_they_are(stroll: F64) -> None:
-    free = inverse_dynamics(stroll, FPS)
+    free = inverse_dynamics(stroll, FPS, reaction="newton")
     load = np.concatenate([free.ground_force, np.nan_to_num(free.ground_point)], -1)
     again = inverse_dynamics(stroll, FPS, ground_reaction=load)
     np.testing.assert_allclose(again.moment, free.moment, atol=1e-9)
     assert again.exact[20:-20].all()
     # one plate: the other foot bears the rest
     load[:, 1] = np.nan
-    one = inverse_dynamics(stroll, FPS, ground_reaction=load)
+    one = inverse_dynamics(stroll, FPS, ground_reaction=load, reaction="newton")
     both = free.contact.all(axis=1)
     np.testing.assert_allclose(one.ground_force[both], free.ground_force[both], atol=1e-9)
     assert one.exact[20:-20][both[20:-20]].all()
 
 
 def test_walking_reaction_bears_the_weight_and_is_never_exact(stroll: F64) -> None:
-    found = inverse_dynamics(stroll, FPS, reaction="walking")
+    found = inverse_dynamics(stroll, FPS)
     assert found.source == "walking"
     landings = np.flatnonzero(np.diff(found.contact[:, 0].astype(int)) == 1)
     stride = slice(landings[0], landings[1])
@@ -153,8 +153,23 @@ def test_walking_reaction_bears_the_weight_and_is_never_exact(stroll: F64) -> No
     assert not found.leg_exact[found.contact].any()
     assert len(inverse_dynamics(stroll[:60], FPS, reaction="walking")) == 60  # shorter than its slow filter
     still = np.repeat(stroll[:1], 100, axis=0)
-    newton = inverse_dynamics(still, FPS)
-    np.testing.assert_array_equal(inverse_dynamics(still, FPS, reaction="walking").moment, newton.moment)
+    newton, standing = (inverse_dynamics(still, FPS, reaction=r) for r in ("newton", "walking"))
+    np.testing.assert_array_equal(standing.moment, newton.moment)
+    assert standing.source == newton.source == "newton"  # nobody walks
+
+
+def test_a_noisier_walk_leans_more_on_what_is_usual(stroll: F64) -> None:
+    noise = np.random.default_rng(4).normal(0, 0.006, stroll.shape)
+    usual = shipped_reaction()
+
+    def apart(joints: F64) -> float:
+        found = inverse_dynamics(joints, FPS)
+        newton = inverse_dynamics(joints, FPS, reaction="newton")
+        up = [d.ground_force[20:-20, :, 2].sum(1) for d in (found, newton)]
+        return float(np.corrcoef(*up)[0, 1])
+
+    assert usual.spread.min() > 0
+    assert apart(stroll) > apart(stroll + noise) + 0.05
 
 
 # results
@@ -243,75 +258,3 @@ def test_an_smpl_stream_moves_as_its_joints_do() -> None:
     assert np.sqrt(np.mean((up[0] - up[1]) ** 2)) < 0.05
     with pytest.raises(InputError, match="NaN"):
         inverse_dynamics(np.full((50, 85), np.nan), FPS)
-
-
-# files
-
-
-def test_physpt_files(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    torque, grf = rng.normal(size=(1, 38, 69)), np.abs(rng.normal(size=(1, 38, 29, 3))) * 20
-    path = tmp_path / "walk_output.npz"
-    np.savez(path, pred_torques=torque, pred_grf=grf, frame_idx=np.arange(40))
-    feet = [0] * 14 + [1] * 15
-    found = read_physpt(path, 70, 1.75, frames=40, feet=feet)
-    assert (found.source, found.fps, len(found)) == ("physpt", 20.0, 40)
-    np.testing.assert_allclose(found.si().moment_nm[:38, 1:], torque[0].reshape(38, 23, 3))
-    np.testing.assert_allclose(found.si().ground_force_n[:38, 0], grf[0, :, :14].sum(1))
-    assert np.isnan(found.moment[38:]).all()
-    assert np.isnan(found.moment[:, 0]).all()
-    assert not found.exact.any()
-    GaitSequence(found.streams())
-    with pytest.raises(InputError, match="forces of 38 frames, but the walk has 55"):
-        read_physpt(path, 70, 1.75, frames=55)
-    assert np.isnan(read_physpt(path, 70, 1.75).ground_force).all()
-    np.savez(path, pred_torques=torque, pred_grf=grf[:, :-1])
-    with pytest.raises(InputError, match="torques of 38 frames and ground reactions of 37"):
-        read_physpt(path, 70, 1.75)
-    np.savez(path, pred_torques=torque)
-    with pytest.raises(InputError, match="lacks pred_grf"):
-        read_physpt(path, 70, 1.75)
-    np.savez(path, pred_torques=np.array([{"run": "me"}], dtype=object), pred_grf=grf)
-    with pytest.raises(InputError, match="cannot read"):
-        read_physpt(path, 70, 1.75)
-
-
-def test_imdy_files(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    torque, grf = rng.normal(size=(30, 23, 3)), np.zeros((30, 24, 3))
-    grf[:, 7, 2], grf[:, 10, 2], grf[:, 8, 2] = 300.0, 100.0, 200.0
-    path = tmp_path / "imdy.npz"
-    np.savez(path, torque=torque, grf=grf)
-    found = read_imdy(path, 76.4, 1.8, 30.0, frames=30)
-    np.testing.assert_allclose(found.si().ground_force_n[:, :, 2], np.tile([400.0, 200.0], (30, 1)))
-    assert found.contact.all()
-    with pytest.raises(InputError, match="30 frames, but the walk has 31"):
-        read_imdy(path, 76.4, 1.8, 30.0, frames=31)
-    with pytest.raises(InputError, match="mass"):
-        read_imdy(path, 0, 1.8, 30.0)
-    with pytest.raises(InputError, match="cannot read"):
-        read_imdy(tmp_path / "none.npz", 70, 1.8, 30.0)
-
-
-def test_opensim_files_turn_to_z_up(tmp_path: Path) -> None:
-    trc = tmp_path / "a.trc"
-    trc.write_text(
-        "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tUnits\n60.00\tmm\nFrame#\tTime\tHeel\t\t\tToe\t\t\n"
-        "\t\tX1\tY1\tZ1\tX2\tY2\tZ2\n\n1\t0.0\t100\t200\t300\t\t\t\n2\t0.017\t1\t2\t3\t4\t5\t6\n"
-    )
-    markers = read_trc(trc)
-    assert markers.names == ("Heel", "Toe")
-    np.testing.assert_allclose(markers["Heel"][0], [0.1, -0.3, 0.2])
-    assert np.isnan(markers["Toe"][0]).all()
-    with pytest.raises(InputError, match="did you mean 'Heel'"):
-        markers["Heal"]
-    mot = tmp_path / "a.mot"
-    mot.write_text("a\nnRows=2\ninDegrees=yes\nendheader\ntime\tknee\n0.0\t1.0\n1.0\t3.0\n")
-    table = read_storage(mot)
-    assert table.degrees
-    np.testing.assert_allclose(table.at("knee", np.array([0.5, 2.0])), [2.0, np.nan])
-    mot.write_text("nothing\n")
-    with pytest.raises(InputError, match=r"not a \.mot or \.sto table"):
-        read_storage(mot)
-    with pytest.raises(InputError, match=r"not a \.trc"):
-        read_trc(mot)

@@ -125,6 +125,21 @@ def test_waiting_for_a_stage_has_a_limit_and_leaving_ends_its_thread() -> None:
     assert not by_name("gait3d-slow-one")
 
 
+def test_what_runs_in_a_stage_is_closed_in_its_thread_when_left_early() -> None:
+    where: list[str] = []
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            where.append(threading.current_thread().name)
+
+    with Stage(endless(), name="closed", size=2, lossy=False) as stage:
+        next(stage)
+    assert where == ["gait3d-closed"]
+
+
 # ---- the loop ------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from typer.testing import CliRunner
 pytest.importorskip("embreex")
 
 from gait3dlib.cli import app
+from gait3dlib.cli.capture import _Tape
 from gait3dlib.recording import RecordingWriter, open_recording, recover
 from gait3dlib.sensors import open_sensor
+from gait3dlib.types import Frame, StreamSpec
 
 CORRIDOR = "simulated:seed=3,walkers=1,fps=12,gap_s=0.2"
 LIVE = f"{CORRIDOR},realtime=true"
@@ -71,6 +74,26 @@ def test_a_slow_disk_loses_frames_of_a_live_sensor_counts_and_says_it(
         assert len(t_ns) == made["frames"]
         assert (np.diff(t_ns) > 0).all()
         assert made["frames"] + made["lost"] == 91, "every frame of the film is there or counted"
+
+
+def test_the_time_asked_for_is_the_hosts(tmp_path: Path) -> None:
+    """A camera whose own clock is set forward by an hour, and back, is recorded for a second all the same."""
+    spec = StreamSpec("depth", (2, 2), ("uint16",), ("mm",))
+    frames = SimpleNamespace(sensor=SimpleNamespace(specs={"depth": spec}, calibration={}), live=True)
+    tape = _Tape("x", tmp_path / "a.h5", 1.0, color=False, walks=False, consent="")
+    tape.open(frames)  # type: ignore[arg-type]
+    with tape:
+        taken = 0
+        for i in range(100):
+            device_ns = i * 10**8 + (3600 * 10**9 if 3 <= i < 6 else 0)
+            frame = Frame({"depth": np.zeros((2, 2), np.uint16)}, 10**18 + i * 10**8, device_ns)
+            if not tape.append(frame):
+                break
+            taken += 1
+    assert taken == 10
+    with open_recording(tmp_path / "a.h5") as recording:
+        assert (np.diff(recording.streams.t_ns("depth")) == 10**8).all()
+        assert recording.streams.device_t_ns("depth")[4] == 3600 * 10**9 + 4 * 10**8
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(tmp_path: Path) -> None:
