@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._strips import StripEncoder
@@ -17,7 +18,8 @@ from gait3dlib.modalities._strips import StripEncoder
 RATE_HZ = 15.0  # of the common clock
 LONGEST_GAP_S = 0.25  # between two frames; nothing is guessed across more
 LONGEST_WALK = 4096  # steps of the clock; what comes later is left out, so that a wrong stamp costs no memory
-DILATIONS = (1, 2, 4)  # together they see one second, which is about a stride
+DILATIONS = (1, 2, 4, 1)  # together they see a good second, which is about a stride
+COLUMNS = 11  # of the coarse picture
 
 
 class StripMotion(nn.Module):
@@ -30,7 +32,9 @@ class StripMotion(nn.Module):
 
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
-        self.reduce = nn.Sequential(nn.Conv2d(features, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.reduce = nn.Sequential(
+            nn.BatchNorm2d(features), nn.Conv2d(features, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        )
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, channels, 3, padding=(step, 1), dilation=(step, 1), bias=False),
@@ -66,10 +70,19 @@ class MotionStrips(StripEncoder):
 
     def __init__(self, channels: int, dim: int, width: int = 24, strips: int = 16, motion: int = 64) -> None:
         super().__init__(channels, dim, width, strips, extra=2 * motion)
-        self.motion = StripMotion(4 * width, motion)
+        self._looks = 4 * width
+        self.motion = StripMotion(4 * width + channels * COLUMNS, motion)
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        """Beside the trunk's, a coarse picture: pooled strips no longer know where a leg is.
+
+        ``[n, channels, 64, 44]`` -> ``[n, strips, 4 width + COLUMNS channels]``.
+        """
+        coarse = functional.adaptive_avg_pool2d(self._pictures(frames), (self.strips, COLUMNS))
+        return torch.cat([super().features(frames), coarse.permute(0, 2, 1, 3).flatten(2)], dim=2)
 
     def _pooled(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> torch.Tensor:
-        looks = super()._pooled(maps, owner, batch)
+        looks = super()._pooled(maps[..., : self._looks], owner, batch)
         return torch.cat([looks, self.motion(*on_one_clock(maps, owner, batch))], dim=2)
 
 
