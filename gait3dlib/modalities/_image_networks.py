@@ -13,6 +13,7 @@ from torch import nn
 from gait3dlib.config import build, check
 from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._base import Batch, Modality
+from gait3dlib.modalities._motion import MotionStrips
 from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.networks import (
     DeepGaitV2,
@@ -35,8 +36,8 @@ NETWORKS: Mapping[str, type[ImageNetwork]] = {
     "skeletongait": SkeletonGait,
     "skeletongait_pp": SkeletonGaitPP,
 }
-STRIPS = "strips"
-_SETS = ("gaitbase", "gaitset", STRIPS)  # to these a walk is a set of frames
+STRIPS: Mapping[str, type[StripEncoder]] = {"strips": StripEncoder, "motion": MotionStrips}
+_SETS = ("gaitbase", "gaitset", "strips")  # to these a walk is a set of frames
 _DECIDED = ("channels", "embedding", "classes", "separate_neck", "neck")  # by the modality
 
 
@@ -103,7 +104,7 @@ class ImageModality(Modality):
         # the setting has the name that users write; as a property the method of the same name comes first
         vars(self)["encoder"] = encoder
         self.width, self.strips, self.network = width, strips, None
-        if encoder == STRIPS:
+        if encoder in STRIPS:
             if network is not None:
                 raise ConfigError("network: the strip encoder has width and strips; choose another encoder")
             return
@@ -126,8 +127,8 @@ class ImageModality(Modality):
 
     def _build(self, dim: int) -> nn.Module:
         chosen = vars(self)["encoder"]
-        if chosen == STRIPS:
-            return StripEncoder(self.channels, dim, self.width, self.strips)
+        if chosen in STRIPS:
+            return STRIPS[chosen](self.channels, dim, self.width, self.strips)
         return network_encoder(chosen, self.network or {}, self.channels, dim)
 
 

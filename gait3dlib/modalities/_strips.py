@@ -48,6 +48,7 @@ class StripEncoder(nn.Module):
         strips: horizontal strips; divides the 16 rows of the last feature map.
         trunk: another network, from pictures to maps of 16 rows, with
         features: so many channels.
+        extra: figures of a strip that a subclass adds before they become a token.
 
     Raises:
         ConfigError: ``strips`` does not divide 16.
@@ -62,6 +63,7 @@ class StripEncoder(nn.Module):
         *,
         trunk: nn.Module | None = None,
         features: int | None = None,
+        extra: int = 0,
     ) -> None:
         super().__init__()
         if strips not in (1, 2, 4, 8, 16):
@@ -75,7 +77,7 @@ class StripEncoder(nn.Module):
             ResidualBlock(2 * width, 4 * width),
         )
         self.strips = strips
-        pooled = 2 * (features or 4 * width)
+        pooled = 2 * (features or 4 * width) + extra
         # one matrix a strip: what matters at the knee is not what matters at the head
         self.project = nn.Parameter(torch.empty(strips, pooled, dim))
         nn.init.normal_(self.project, std=pooled**-0.5)
@@ -88,16 +90,17 @@ class StripEncoder(nn.Module):
     def forward(self, batch: Batch) -> Tokens:
         """Tokens ``[b, strips, dim]``; walks without the modality get zeros and ``real`` False."""
         frames, owner = batch.real_frames()
+        return self.tokens(self.features(frames), owner, batch)
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        """Of each frame by itself: ``[n, channels, 64, 44]`` -> ``[n, strips, c]``."""
         x = self._pictures(frames).contiguous(memory_format=torch.channels_last)
         # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
-        maps = self._strips_of_frames(self.trunk(x)).to(self.project.dtype)
-        walks = len(batch)
-        most = maps.new_zeros(walks, *maps.shape[1:])
-        index = owner.view(-1, 1, 1).expand_as(maps)
-        most = most.scatter_reduce(0, index, maps, "amax", include_self=False)
-        total = maps.new_zeros(walks, *maps.shape[1:]).index_add(0, owner, maps)
-        mean = total / batch.lengths.clamp(min=1).view(-1, 1, 1).to(maps.dtype)
-        pooled = torch.cat([most, mean], dim=2)
+        return self._strips_of_frames(self.trunk(x)).to(self.project.dtype)
+
+    def tokens(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> Tokens:
+        """What the features of all frames ``[sum T, strips, c]`` say of the walks that they belong to."""
+        pooled = self._pooled(maps, owner, batch)
         values = torch.einsum("bsc,scd->bsd", pooled, self.project) + self.offset
         real = batch.present[:, None].expand(-1, self.strips)
         height: torch.Tensor = self.height  # type: ignore[assignment]
@@ -118,6 +121,16 @@ class StripEncoder(nn.Module):
             scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
             self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
             self.project.mul_(scale[:, None])
+
+    def _pooled(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Features of all frames ``[sum T, strips, c]`` -> what a walk's strips are told by."""
+        walks = len(batch)
+        most = maps.new_zeros(walks, *maps.shape[1:])
+        index = owner.view(-1, 1, 1).expand_as(maps)
+        most = most.scatter_reduce(0, index, maps, "amax", include_self=False)
+        total = maps.new_zeros(walks, *maps.shape[1:]).index_add(0, owner, maps)
+        mean = total / batch.lengths.clamp(min=1).view(-1, 1, 1).to(maps.dtype)
+        return torch.cat([most, mean], dim=2)
 
     def _pictures(self, frames: torch.Tensor) -> torch.Tensor:
         """What the trunk sees of frames ``[n, channels, 64, 44]``."""

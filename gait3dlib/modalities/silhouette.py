@@ -15,9 +15,10 @@ class Silhouette(ImageModality):
     """Silhouettes normalised to 64 x 44 (the field's convention), encoded strip by strip.
 
     Args:
-        encoder: "strips", or a published network (see :mod:`gait3dlib.networks`).
-        width: channels of the first stage of "strips".
-        strips: body strips of "strips", one token each; divides 16.
+        encoder: "strips", a set of frames; "motion", the same with an eye for movement; or a published
+            network (see :mod:`gait3dlib.networks`).
+        width: channels of the first stage of "strips" and "motion".
+        strips: body strips of "strips" and "motion", one token each; divides 16.
         network: keywords of a published network, such as its widths and depths.
     """
 
@@ -27,7 +28,9 @@ class Silhouette(ImageModality):
     def __init__(
         self,
         *,
-        encoder: Literal["strips", "gaitbase", "deepgaitv2", "gaitset", "gaitpart", "gaitgl"] = "strips",
+        encoder: Literal[
+            "strips", "motion", "gaitbase", "deepgaitv2", "gaitset", "gaitpart", "gaitgl"
+        ] = "strips",
         width: Count = 24,
         strips: Count = 16,
         network: dict[str, Any] | None = None,

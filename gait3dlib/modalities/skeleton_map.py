@@ -20,9 +20,10 @@ class SkeletonMap(ImageModality):
     """Skeleton maps of 2 x 64 x 44 (limbs, joints), encoded strip by strip.
 
     Args:
-        encoder: "strips", or a published network (see :mod:`gait3dlib.networks`).
-        width: channels of the first stage of "strips".
-        strips: body strips of "strips", one token each; divides 16.
+        encoder: "strips", a set of frames; "motion", the same with an eye for movement; or a published
+            network (see :mod:`gait3dlib.networks`).
+        width: channels of the first stage of "strips" and "motion".
+        strips: body strips of "strips" and "motion", one token each; divides 16.
         network: keywords of a published network, such as its widths and depths.
         sigma: spread of the Gaussians in pixels of the 128 x 128 canvas.
     """
@@ -33,7 +34,9 @@ class SkeletonMap(ImageModality):
     def __init__(
         self,
         *,
-        encoder: Literal["strips", "skeletongait", "gaitbase", "gaitset", "gaitpart", "gaitgl"] = "strips",
+        encoder: Literal[
+            "strips", "motion", "skeletongait", "gaitbase", "gaitset", "gaitpart", "gaitgl"
+        ] = "strips",
         width: Count = 24,
         strips: Count = 16,
         network: dict[str, Any] | None = None,

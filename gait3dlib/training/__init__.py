@@ -10,10 +10,15 @@ from gait3dlib import config
 from gait3dlib.errors import ConfigError, did_you_mean
 from gait3dlib.training.encoder import train_encoder
 from gait3dlib.training.fusion import train_fusion
+from gait3dlib.training.motion import train_motion
 
-RECIPES: dict[str, Callable[..., Path]] = {"encoder": train_encoder, "fusion": train_fusion}
+RECIPES: dict[str, Callable[..., Path]] = {
+    "encoder": train_encoder,
+    "fusion": train_fusion,
+    "motion": train_motion,
+}
 
-__all__ = ["RECIPES", "check_config", "train", "train_encoder", "train_fusion"]
+__all__ = ["RECIPES", "check_config", "train", "train_encoder", "train_fusion", "train_motion"]
 
 
 def train(

@@ -116,20 +116,34 @@ def train_encoder(
         weights.load_encoder(task.module.encoder, start, settings)
     loop.run(task.module, task.losses, task.validate, batch_of=task.batch, resume=resume)
     task.module.absorb_norm()
-    path = out / f"{name}.safetensors"
+    return write_encoder(task, task.module.encoder, loop, name, settings, dim, data_cards, validation_people)
+
+
+def write_encoder(
+    task: EncoderTask,
+    encoder: nn.Module,
+    loop: Loop,
+    name: str,
+    settings: dict[str, Any],
+    dim: int,
+    data_cards: list[str] | None,
+    validation_people: int,
+) -> Path:
+    """What a run leaves: the weights of the encoder, measured as they are written, and their card."""
+    path = loop.out / f"{name}.safetensors"
     if loop.ranks.first:
         # measured once more: the norm that was absorbed is part of what is written
         measured = task.validate(task.module)
-        loop.log(plan.steps, {f"written_{figure}": value for figure, value in measured.items()})
+        loop.log(loop.schedule.steps, {f"written_{figure}": value for figure, value in measured.items()})
         meta = {"kind": "modality", "name": name, "dim": dim, "config": settings, "trained": True}
-        weights.write(path, task.module.encoder.state_dict(), meta)
+        weights.write(path, encoder.state_dict(), meta)
         write_card(
             path,
             task=f"The streams of the {name} modality of one walk to tokens, which the fusion reads.",
             data=data_cards or ["not stated"],
             people=len(task.targets.people),
             metrics={"validation people": validation_people, **measured},
-            config=str(out / "config.yaml"),
+            config=str(loop.out / "config.yaml"),
         )
     loop.fabric.barrier()
     return path
