@@ -249,6 +249,8 @@ def test_sizes_are_keywords_and_the_default_is_small() -> None:
     assert tiny.encoder(8)(tiny.collate([prepared(walk())])).values.shape == (1, 4, 8)
     with pytest.raises(ConfigError, match="four levels"):
         Depth(network={"widths": [4, 4]}).encoder(8)
+    with pytest.raises(ConfigError, match="only the first level"):
+        Depth(network={"depths": [1, 0, 1, 1]}).encoder(8)
     with pytest.raises(ConfigError, match=r"network\.width: unknown key"):
         Depth(network={"width": 4})
 
