@@ -137,8 +137,8 @@ class PictureStrips(nn.Module):
         out = torch.einsum("bsc,scd->bsd", over_time(strips, owner, walks), self.project)
         bones = heat.points[:, 1 : BONES + 1] - heat.points[:, self.parents]
         lengths = _LONG * (bones.square().sum(dim=2) + 1e-8).sqrt()
-        shape = self.shape(over_time(lengths[:, None], owner, walks))
-        return torch.cat([out, shape.to(dtype)], dim=1), heat
+        shape = self.shape(over_time(lengths[:, None], owner, walks)).to(dtype)
+        return torch.cat([out, shape * _there(owner, walks, dtype)], dim=1), heat
 
     def _strips_of(self, maps: torch.Tensor) -> torch.Tensor:
         n, c, h, w = maps.shape
@@ -162,8 +162,8 @@ class PoseStrips(nn.Module):
         strips = torch.einsum("bsc,scd->bsd", pooled, self.project)
         # one shape a walk: the mean over its frames, which all say the same
         mean = over_time(frames[:, None, SHAPE.start :], owner, walks)[..., VALUES - SHAPE.start :]
-        there = torch.zeros(walks, 1, 1, dtype=dtype, device=frames.device).index_fill(0, owner, 1)
-        return torch.cat([strips, self.shape(mean).to(dtype) * there], dim=1)
+        shape = self.shape(mean).to(dtype)
+        return torch.cat([strips, shape * _there(owner, walks, dtype)], dim=1)
 
 
 def over_time(values: torch.Tensor, owner: torch.Tensor, walks: int) -> torch.Tensor:
@@ -174,6 +174,11 @@ def over_time(values: torch.Tensor, owner: torch.Tensor, walks: int) -> torch.Te
     count = values.new_zeros(walks).index_add(0, owner, values.new_ones(len(owner))).clamp(min=1)
     mean = values.new_zeros(shape).index_add(0, owner, values) / count.view(-1, 1, 1)
     return torch.cat([most, mean], dim=2)
+
+
+def _there(owner: torch.Tensor, walks: int, dtype: torch.dtype) -> torch.Tensor:
+    """``[walks, 1, 1]``: 1 for a walk that has a frame, else 0."""
+    return torch.zeros(walks, 1, 1, dtype=dtype, device=owner.device).index_fill(0, owner, 1)
 
 
 def _view(width: int) -> nn.Module:
