@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from _depth_tables import depth
+from _speed_tables import SPEED
 from _tables import MISSING, Json, generic, measure, percent, table
 
 HERE = Path(__file__).resolve().parent
@@ -251,6 +252,7 @@ SECTIONS = (
         "Inverse dynamics of real people against force plates and other programs.",
         rows_of,
     ),
+    *(Section(*part) for part in SPEED),
 )
 
 
