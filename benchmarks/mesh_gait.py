@@ -40,7 +40,7 @@ from gait3dlib.evaluation import PeopleBootstrap, similarity
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Modality, Sample
 from gait3dlib.simulation.frozen import load
-from gait3dlib.training.encoder import EncoderAndHead, Head
+from gait3dlib.training.head import EncoderAndHead, Head
 from gait3dlib.training.told import Told
 
 F64 = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,6 +83,17 @@ class MeshEncoder(nn.Module):
         values = (values * self.scale + self.offset) * real[..., None]
         t_s = torch.full(real.shape, torch.nan, device=values.device)
         return Seen(Tokens(values, real, self.height, t_s), heat, drawn)
+
+    def adopt(self, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Begin with the trunk of the strip encoder of silhouettes; False where that is not what is given."""
+        if name != "silhouette" or self.pictures is None:
+            return False
+        mine = self.pictures.trunk.state_dict()
+        given = {f"trunk.{key}": value.shape for key, value in mine.items()}
+        if any(key not in tensors or tensors[key].shape != shape for key, shape in given.items()):
+            return False
+        self.pictures.trunk.load_state_dict({key: tensors[f"trunk.{key}"] for key in mine})
+        return True
 
     def absorb(self, norm: nn.BatchNorm1d) -> None:
         """Make a batch norm of the flattened tokens part of the encoder.

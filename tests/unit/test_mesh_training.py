@@ -12,6 +12,8 @@ import pytest
 import tiny
 import torch
 
+from gait3dlib import training
+from gait3dlib.errors import WeightsError
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Batch, Sample
 from gait3dlib.modalities._mesh_body import JOINTS, POINTS, VERTICES, coarse_mesh
@@ -20,9 +22,10 @@ from gait3dlib.modalities._mesh_supervisor import MeshSupervisor, _mirrored, _ra
 from gait3dlib.modalities._mesh_truth import TOLD
 from gait3dlib.modalities._mesh_volume import COLUMNS, DEEP, ROWS, WIDE, Heat, hats
 from gait3dlib.modalities.mesh import Mesh
+from gait3dlib.modalities.silhouette import Silhouette
 from gait3dlib.recording import Truth
 from gait3dlib.simulation import observe_views, sample_walker
-from gait3dlib.training.encoder import EncoderAndHead, Head
+from gait3dlib.training.head import EncoderAndHead, Head
 
 SMALL: dict[str, Any] = {"source": "silhouette", "width": 8, "strips": 4, "depth": 8}
 HERE = Path(__file__).parents[2] / "benchmarks"
@@ -43,12 +46,12 @@ def small_encoder() -> MeshEncoder:
 
 @pytest.fixture(scope="module")
 def walks() -> tuple[list[Sample], torch.Tensor]:
-    """Three frames each of six people who come obliquely towards the camera, and what is true of them."""
+    """Three frames each of six people who walk in six directions, and what is true of them."""
     samples, truths = [], []
     asked: dict[str, Any] = {"fps": 5.0, "seconds": 0.6, "size": 64, "streams": ("silhouette",)}
     for index in range(6):
         walker = sample_walker(11, index)
-        ((seq, truth),) = observe_views(walker, (30.0 if index % 2 else 330.0,), seed=index, **asked)
+        ((seq, truth),) = observe_views(walker, (60.0 * index + 10.0,), seed=index, **asked)
         sample = Mesh(**SMALL).sample(seq)
         known = Truth(truth.labels, {**truth.arrays, "shape": walker.body().numbers})
         assert sample is not None
@@ -68,8 +71,8 @@ def test_the_points_fall_below_half_of_the_mean_poses_error(
     batch = Mesh().collate(samples)
     rate = torch.optim.Adam(learnt, lr=6e-3)
     torch.manual_seed(1)
-    for step in range(60):
-        _, losses = supervisor(encoder, batch, told, step / 60)
+    for step in range(90):
+        _, losses = supervisor(encoder, batch, told, step / 90)
         rate.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         rate.step()
@@ -173,7 +176,10 @@ def test_the_embedding_is_equal_with_the_mesh_part_removed(
 
 def test_weights_hold_what_evaluation_needs_and_nothing_else(small_world: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    path = tiny.train_encoder("mesh", small_world, tmp_path, settings=SMALL, report=said.append)
+    asked: dict[str, Any] = {"data": small_world, "dim": 16, "validation_people": 2, "report": said.append}
+    asked |= {"modality": {"mesh": SMALL}, "schedule": tiny.SCHEDULE}
+    tiny.prepare(small_world, asked["modality"])
+    path = training.train_encoder(**asked, out=tmp_path / "with")
     tensors, meta = weights.read(path)
     fresh = Mesh(**SMALL).encoder(16)
     assert set(tensors) == set(fresh.state_dict()) and meta["config"]["source"] == "silhouette"
@@ -181,12 +187,26 @@ def test_weights_hold_what_evaluation_needs_and_nothing_else(small_world: Path, 
     (losses,) = [line for line in said if "points" in line]
     found = dict(zip(losses.split()[2::2], losses.split()[3::2], strict=False))
     assert float(found["points"]) > 0 and float(found["heat"]) > 0
-    without = tiny.train_encoder(
-        "mesh", small_world, tmp_path / "without", settings=SMALL, supervisor_weight=0.0, report=said.append
-    )
+    without = training.train_encoder(**asked, out=tmp_path / "without", supervisor_weight=0.0)
     assert len([line for line in said if "points" in line]) == 1
     other = weights.read(without)[0]
     assert any(not torch.equal(tensors[name], other[name]) for name in tensors), "it does teach"
+
+
+def test_it_may_begin_with_the_trunk_of_the_silhouettes(tmp_path: Path) -> None:
+    for width in (8, 12):
+        torch.manual_seed(width)
+        one = Silhouette(width=width, strips=4).encoder(16)
+        meta = {"kind": "modality", "name": "silhouette", "config": {"width": width, "strips": 4}}
+        weights.write(tmp_path / f"{width}.safetensors", one.state_dict(), meta)
+    encoder, settings = small_encoder(), weights.resolved("mesh", SMALL)
+    weights.load_encoder(encoder, tmp_path / "8.safetensors", settings)
+    assert encoder.pictures is not None
+    given = weights.read(tmp_path / "8.safetensors")[0]
+    for name, tensor in encoder.pictures.trunk.state_dict().items():
+        assert torch.equal(tensor, given[f"trunk.{name}"])
+    with pytest.raises(WeightsError, match="made with"):
+        weights.load_encoder(encoder, tmp_path / "12.safetensors", settings)
 
 
 def test_told_is_of_the_frames_that_were_drawn() -> None:
