@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("embreex")
 
 from gait3dlib.live import Answer
-from gait3dlib.types import GaitSequence, Recognition, Stream
+from gait3dlib.types import Frame, GaitSequence, Recognition, Stream
 
 FPS, OFFSET_S = 10.0, 1000.0
 
@@ -97,3 +97,17 @@ def test_everybody_comes_back_once_and_most_in_pairs(bench: ModuleType) -> None:
         assert len(pairs) >= 5
         assert all(one.turned != other.turned and one.lane_m != other.lane_m for one, other in pairs)
     assert bench.returns(10, 5, 0) != bench.returns(10, 5, 1)
+
+
+def test_the_soak_counts_what_is_missing_within_a_connection() -> None:
+    folder = str(Path(__file__).parents[2] / "tools")
+    sys.path.insert(0, folder)
+    try:
+        soak = importlib.import_module("soak")
+    finally:
+        sys.path.remove(folder)
+    assert soak.gaps([0, 1, 4, 5, 0, 1, 3], [0, 4]) == 2 + 1, "from 5 to 0 the camera was plugged in again"
+    assert soak.gaps([3, 4, 5], [0]) == 0
+    depth = np.full((2, 3), 700, np.uint16)
+    depth[0, :2] = soak.BASE + 12, soak.BASE + 345
+    assert soak.number_of(Frame({"depth": depth}, 0)) == 120_345

@@ -92,9 +92,7 @@ class DepthWalks:
                 "depth needs its camera's intrinsics; pass calibration={'depth': Calibration(...)}"
             )
         self._scene, self._clock, self._blind = DepthScene(self._cameras["depth"]), SteadyClock(), 0
-        self._follower = DepthFollower(
-            self._scene, min_seconds=min_seconds, source=source, observer=observer
-        )
+        self._follower = DepthFollower(self._scene, min_seconds=min_seconds, source=source, observer=observer)
         self._pose, self._stack = pose, ExitStack()
         self._posed: Posed | None = None
 
