@@ -60,8 +60,8 @@ FORCES = (
         "Joint forces and moments",
         "python benchmarks/forces.py --data DIR",
         "Inverse dynamics of real people against force plates and other programs. `walking` and `null` have\n"
-        "never seen the person that they are asked about. Gait2354 and Gait2392 are one walk, for which OpenSim\n"
-        "published two left knees that differ by up to 0.17 N m/kg: nothing can agree with both.",
+        "never seen the person that they are asked about. Gait2354 and Gait2392 are one walk, for which\n"
+        "OpenSim published two left knees that differ by up to 0.17 N m/kg: nothing can agree with both.",
         forces,
     ),
     (

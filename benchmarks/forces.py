@@ -174,7 +174,7 @@ def children(folder: Path, seed: int) -> list[dict[str, Any]]:
     rows: dict[str, list[tuple[str, Any]]] = {"plates": [], "newton": [], "walking": [], "null": []}
     for person, trial in trials.items():
         others = fit_reaction((s for p, found in steps.items() if p != person for s in found), "others")
-        size = {"mass": trial.mass_kg, "height": trial.height_m}
+        size: dict[str, Any] = {"mass": trial.mass_kg, "height": trial.height_m}
         answers = {
             "plates": inverse_dynamics(trial.joints, trial.fps, **size, ground_reaction=plates(trial)),
             "newton": inverse_dynamics(trial.joints, trial.fps, **size, reaction="newton"),
