@@ -73,8 +73,10 @@ class MeshEncoder(nn.Module):
         drawn = which_are_pictures(frames)
         values = self.offset.new_zeros(len(batch), *self.offset.shape)
         heat = None
-        if self.pictures is not None and drawn.any():
-            made, heat = self.pictures(frames[drawn], owner[drawn], len(batch))
+        every = frames.dtype == torch.uint8  # as all are where no walk has a fitted body
+        if self.pictures is not None and (every or drawn.any()):
+            rows = slice(None) if every else drawn
+            made, heat = self.pictures(frames[rows], owner[rows], len(batch))
             values = values + made
         if self.poses is not None:
             poses = frames[~drawn].flatten(1)[:, :VALUES].to(values.dtype)

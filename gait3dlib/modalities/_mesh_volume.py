@@ -83,7 +83,7 @@ class HeatVolume(nn.Module):
         cells = torch.cat([self.enter(maps).flatten(2).to(dtype), where], dim=1)
         # one product gives the volumes in the order that the sums want
         logits = (self.sharp * self.draw) @ cells
-        volume = logits.to(dtype).view(maps.shape[0], POINTS, -1).softmax(dim=2)
+        volume = logits.to(dtype).view(maps.shape[0], POINTS, self.depth * ROWS * COLUMNS).softmax(dim=2)
         volume = volume.view(-1, POINTS, self.depth, ROWS, COLUMNS)
         front, side = volume.sum(dim=2), volume.sum(dim=4).transpose(2, 3)
         points = [
