@@ -234,7 +234,10 @@ def _config(name: str) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    shipped = {p.stem: p for p in _resources.shipped("configs").glob("*.yaml")}
+    folder = _resources.shipped("configs")
+    found = [p.relative_to(folder) for p in sorted(folder.rglob("*.yaml"))]
+    shipped = {p.with_suffix("").as_posix(): folder / p for p in found if p.parts[0] != "protocols"}
+    name = name.removesuffix(".yaml").removeprefix("configs/")
     if name not in shipped:
         raise ConfigError(f"there is no config {name!r}{did_you_mean(name, shipped)}")
     return shipped[name]
