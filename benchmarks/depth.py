@@ -7,7 +7,8 @@
 
 The first form makes walkers who differ from front to back and in nothing else (belly and stoop on one average
 body, `gait3dlib.simulation.figure`), seen from the front by a simulated D435 at 2, 4 and 6 m; trains a depth
-encoder and a silhouette encoder on some of them by the same recipe, and searches others. ``--figures DIR``
+encoder and a silhouette encoder on some of them by the same recipe, and searches others. Both learn the
+figure's numbers beside identity, as the shipped encoders learn what the simulator knows. ``--figures DIR``
 keeps (or reads) the walks: recordings in ``train`` and ``test``, sessions ``gallery-2m``, ``probe-2m``, ...
 
 The second form searches people of the frozen world with WEIGHTS, a folder that knows depth, by depth,
@@ -17,6 +18,7 @@ silhouette, both, and everything that one camera gives; beside chance, baselines
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -40,18 +42,20 @@ from gait3dlib.evaluation import PeopleBootstrap, gait_energy_image, rank, simil
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Sample
 from gait3dlib.modalities._depth_frames import unpack
-from gait3dlib.recording import save
+from gait3dlib.recording import Truth, save
 from gait3dlib.simulation.dataset import on_all_cores
 from gait3dlib.simulation.figure import draw_figure, observe_figure
 from gait3dlib.simulation.frozen import digest, load
 from gait3dlib.training import train_encoder
+from gait3dlib.types import Labels
 
 DISTANCES_M = (2.0, 4.0, 6.0)
 NEAREST_M, FARTHEST_M = 1.9, 6.5  # of walks to train on
 PROBES = 2
 NAMES = ("depth", "silhouette")
 ONE_CAMERA = ("silhouette", "skeleton_map", "depth")
-SCHEDULE = {"people": 16, "walks": 4, "frames": 4, "lr": 0.003, "validate_every": 10_000}
+HELD_OUT = 4  # of the walkers to train on, to watch the training
+SCHEDULE = {"walks": 4, "frames": 3, "lr": 0.003, "validate_every": 10_000}
 
 
 def say(text: str) -> None:
@@ -74,12 +78,14 @@ def make(home: Path, seed: int, walks: int, index: int) -> None:
         sides = ["gallery", *["probe"] * PROBES]
         asked = [(at, f"{side}-{at:.0f}m") for at in DISTANCES_M for side in sides]
     seeds = rng.integers(2**31, size=len(asked))
+    truth = Truth(Labels(), {"figure": np.array(dataclasses.astuple(figure))})
     save(
         path,
         *(
             observe_figure(figure, seed=int(s), distance_m=at, subject=subject, session=session)
             for s, (at, session) in zip(seeds, asked, strict=True)
         ),
+        truths=[truth] * len(asked),
     )
 
 
@@ -121,14 +127,16 @@ def encoder_scores(home: Path, name: str, seed: int, steps: int, jobs: int) -> t
     data, out = home / "train", home / f"run-{seed}" / name
     WalkFolder(data).prepare(name, weights.resolved(name, {}), jobs=jobs)
     start = time.monotonic()
+    people = len(WalkFolder(data).subjects)
     path = train_encoder(
         modality={name: {}},
         data=data,
         out=out,
         dim=64,
-        validation_people=4,
-        schedule={**SCHEDULE, "steps": steps},
+        validation_people=HELD_OUT,
+        schedule={**SCHEDULE, "people": min(16, people - HELD_OUT), "steps": steps},
         attribute_weight=0.0,
+        traits=["figure"],
         seed=seed,
         report=say,
     )
@@ -237,9 +245,9 @@ def main() -> None:
     parser.add_argument("--benchmark", default="world_v1")
     parser.add_argument("--people", type=int, help="how many are enrolled; with --data")
     parser.add_argument("--figures", type=Path, help="folder of the walkers who differ in depth alone")
-    parser.add_argument("--train-people", type=int, default=80)
+    parser.add_argument("--train-people", type=int, default=100)
     parser.add_argument("--walks", type=int, default=5, help="of each of them")
-    parser.add_argument("--test-people", type=int, default=40)
+    parser.add_argument("--test-people", type=int, default=30)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

@@ -82,12 +82,12 @@ def perceived(shots: list[Shot], camera: Calibration, *, pose: bool) -> Row:
             data = {"depth": shot.depth}
             if pose and shot.color is not None:
                 data["color"] = shot.color
-            started, cpu_before = time.perf_counter(), time.thread_time()
+            started, cpu_before = time.perf_counter(), time.process_time()
             found = list(walks.take(Frame(data, shot.t_ns)))
             known_s += [shot.t_ns / 1e9 - seq.start_ns / 1e9 - seq.duration_s for seq in found]
             if both.count == 2 and not found:
                 times.append(time.perf_counter() - started)
-                cpu += time.thread_time() - cpu_before
+                cpu += time.process_time() - cpu_before
     return {
         "what": "depth perception, two people" + (", with pose" if pose else ""),
         "frames": len(times),

@@ -3,8 +3,8 @@
     python benchmarks/live_walkers.py                       five seeds, ten enrolled people and five strangers
     python benchmarks/live_walkers.py --seeds 0 --people 3 --strangers 1      a short run
 
-Everybody is enrolled by one walk to either side. Then all come back on another day among strangers; two
-thirds of them in pairs that cross in opposite directions, a metre apart, so that one hides the other. The
+Everybody is enrolled by one walk to either side. Then all come back on another day among strangers; four
+fifths of them in pairs that cross in opposite directions, a metre apart, so that one hides the other. The
 frames are simulated depth (and with --color shaded pictures, for keypoints by the pose extra), played in
 real time by the SDK's software device, so drops on a busy machine are real ones, and are printed; --file
 goes by way of the SDK's recorder and loses none. Frames are rendered once and kept in --cache.

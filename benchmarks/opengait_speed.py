@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _machine import machine
 from torch import nn
 from torch.nn import functional
 
@@ -271,12 +272,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.walks < 4:
         parser.error("--walks: a triplet needs two people, so at least 4")
+    told = {"machine": machine(), "torch": torch.__version__, "threads": args.threads}
+    told |= {"clock": args.clock, "repeats": args.repeats}
     args.clock = time.perf_counter if args.clock == "wall" else time.process_time
     torch.set_num_threads(args.threads)
     build = opengait_code(args.opengait)
     rows = [row for name in args.networks for row in (training if args.train else forward)(name, build, args)]
     if args.json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        print(json.dumps({**told, "rows": [asdict(row) for row in rows]}, indent=1))
         return
     print(f"{'':32s} {'':9s} {'OpenGait':>10s} {'ours':>10s} {'faster':>7s} {'cosine':>9s}")
     for row in rows:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from _depth_tables import depth
+from _force_tables import FORCES
+from _speed_tables import SPEED
 from _tables import MISSING, Json, generic, measure, percent, table
 
 HERE = Path(__file__).resolve().parent
@@ -181,11 +183,6 @@ def body_fit(result: Json) -> str:
     return "\n".join(parts)
 
 
-def rows_of(result: Any) -> str:
-    """A list of rows, or a mapping that has one."""
-    return generic(result["rows"] if isinstance(result, Mapping) else result)
-
-
 SECTIONS = (
     Section(
         "simulated",
@@ -244,13 +241,8 @@ SECTIONS = (
         "are the nearest mean picture. Then people of the frozen world by what one camera gives.",
         depth,
     ),
-    Section(
-        "forces",
-        "Joint forces and moments",
-        "python benchmarks/forces.py --data DIR",
-        "Inverse dynamics of real people against force plates and other programs.",
-        rows_of,
-    ),
+    *(Section(*part) for part in FORCES),
+    *(Section(*part) for part in SPEED),
 )
 
 

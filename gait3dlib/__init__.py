@@ -29,6 +29,7 @@ _PUBLIC = {
     "Recording": "gait3dlib.recording",
     "load": "gait3dlib.recording",
     "save": "gait3dlib.recording",
+    "open_data": "gait3dlib.data.sets",
     "open_recording": "gait3dlib.recording",
     "recover": "gait3dlib.recording",
     "errors": "gait3dlib.errors",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from gait3dlib import opengait as opengait
     from gait3dlib.ablation import AblationReport as AblationReport
     from gait3dlib.ablation import ablate as ablate
+    from gait3dlib.data.sets import open_data as open_data
     from gait3dlib.pipeline import Pipeline as Pipeline
     from gait3dlib.recording import Recording as Recording
     from gait3dlib.recording import load as load

@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "tensorboard": ("train", ""),
     "cv2": ("video", ""),
     "onnxruntime": ("onnx", ""),
+    "onnx": ("onnx", ""),
     "embreex": ("simulation", ""),
     "smplx": ("smpl", ""),
     "velodyne_decoder": ("velodyne", ""),
@@ -25,6 +26,8 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "pyrealsense2": ("realsense", ""),
     "rerun": ("view", ""),
     "spconv": ("sparse", ""),
+    "pyarrow": ("parquet", ""),
+    "matplotlib": ("plots", ""),
     "torch_geometric": ("force", ""),
     # mediapipe asks for jax and for a second OpenCV build, and needs neither
     "mediapipe": ("pose", " and then: pip install --no-deps mediapipe==0.10.14"),

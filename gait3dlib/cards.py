@@ -11,6 +11,7 @@ gait3dlib.errors.ConfigError: silhouette.md.licence: missing; ...
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,6 +140,48 @@ def fingerprint(path: Path | str) -> str:
     """SHA-256 of a weights file, in hexadecimal: what its card must say."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_weights(folder: Path | str) -> list[tuple[ModelCard, str]]:
+    """The cards of a folder of weights, the fusion's first; each belongs to the file beside it.
+
+    Raises:
+        ConfigError: no weights, a file without a card, or a card of another file.
+    """
+    files = sorted(Path(folder).glob("*.safetensors"), key=lambda path: (path.stem != "fusion", path.stem))
+    if not files:
+        raise ConfigError(f"{folder}: no weights here; a folder of weights holds .safetensors files")
+    found = []
+    for file in files:
+        path = file.with_suffix(".md")
+        if not path.is_file():
+            raise ConfigError(f"{file}: has no card; gait3d train writes one beside every file it makes")
+        card, body = read(ModelCard, path)
+        if card.fingerprint != fingerprint(file):
+            raise ConfigError(f"{path}: the card of another file than {file.name}; keep the two together")
+        found.append((card, body))
+    return found
+
+
+def page(held: Sequence[tuple[_Card, str]]) -> str:
+    """Cards as one Markdown page for people: the fields as lists, then the text."""
+    parts = []
+    for card, body in held:
+        title = [] if body.startswith("# ") else [f"# {card.name}"]
+        fields_ = [
+            f"- **{name.replace('_', ' ')}**: {_text(value)}" for name, value in card.to_dict().items()
+        ]
+        parts.append("\n\n".join([*title, body, "\n".join(fields_)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        numbers = all(isinstance(item, float) for item in value)
+        return ("[{}]" if numbers else "{}").format((", " if numbers else "; ").join(map(_text, value)))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def names() -> list[str]:

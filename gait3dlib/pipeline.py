@@ -63,6 +63,7 @@ class Pipeline:
             raise ConfigError("modalities must be a list of names, such as ['silhouette', 'skeleton_map']")
         self.device = _usable(device)
         from gait3dlib.fusion import weights as stored
+        from gait3dlib.fusion.abstention import Abstention
 
         names = sorted(set(modalities))
         self._info: dict[str, Any]
@@ -73,6 +74,7 @@ class Pipeline:
             folder = _resources.weights_folder() if weights == "default" else Path(weights)
             self._model, self._info = stored.load(folder, names)
         self._model.to(self.device)
+        self._abstention = Abstention.of(self._info)
         self.modalities = tuple(names)
         self.fingerprint = stored.fingerprint(self._model)
         fusion = self._model.fusion
@@ -172,7 +174,7 @@ class Pipeline:
             track=int(track) if track is not None and track.isdecimal() else None,
             start_ns=seq.start_ns,
             stop_ns=seq.start_ns + round(seq.duration_s * 1e9),
-            **_attributes(outputs),
+            **_attributes(outputs, self._abstention(self._model, outputs)),
         )
 
     def recognize(self, source: Source) -> Iterator[Recognition]:
@@ -353,13 +355,14 @@ def _flat(template: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat
 
 
-def _attributes(outputs: Outputs) -> dict[str, Any]:
+def _attributes(outputs: Outputs, silent: Mapping[str, Any]) -> dict[str, Any]:
+    """Age, BMI and gender of the one walk; nothing where the weights' rules of abstention say so."""
     found: dict[str, Any] = {}
-    for name in ("age_years", "bmi_kg_m2"):
+    for task, name in (("age", "age_years"), ("bmi", "bmi_kg_m2")):
         value = getattr(outputs, name)
-        if value is not None:
+        if value is not None and not bool(silent[task][0]):
             found[name] = Estimate(float(value[0, 0]), float(value[0, 1]))
-    if outputs.gender_logits is not None:
+    if outputs.gender_logits is not None and not bool(silent["gender"][0]):
         found["female"] = float(outputs.gender_logits[0].sigmoid())
     return found
 

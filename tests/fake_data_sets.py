@@ -143,7 +143,7 @@ def gait3d(root: Path) -> None:
 
 def sustech1k(root: Path) -> None:
     """SUSTech1K-pkl: 0000/01-nm/000/00-000-LiDAR-PCDs.pkl and 15 more; the camera three times as fast."""
-    people = [f"{i:04}" for i in range(4)]
+    people = [f"{i:04}" for i in range(5)]
     kinds = ["00-nm", "01-nm", "02-bg", "01-cl", "03-cr", "04-ub", "01-uf", "02-oc", "01-nt"]
     files = ("LiDAR-PCDs", "LiDAR-PCDs_depths", "LiDAR-PCDs_sils", "Camera-Pose")
     files += ("Camera-Ratios-HW", "Camera-RGB_raw", "Camera-Sils_aligned", "Camera-Sils_raw")
@@ -156,7 +156,7 @@ def sustech1k(root: Path) -> None:
             held += [[0.5] * camera.frames, small, camera.silhouette(), camera.silhouette()[:, :, ::-1]]
             for number, (what, value) in enumerate(zip(files, held, strict=True)):
                 put(root / name / kind / view / f"{8 * half + number:02}-{tag}-{what}.pkl", value)
-    split(root, people[:2], people[2:])
+    split(root, people[:3], people[3:])
 
 
 def ccpg(root: Path) -> None:

@@ -11,6 +11,7 @@ from gait3dlib import _resources, config, protocols, training
 from gait3dlib.data.augment import Augment
 from gait3dlib.errors import Gait3DError
 from gait3dlib.fusion import weights
+from gait3dlib.training.identity import IdentityLoss
 from gait3dlib.training.schedule import Schedule
 
 
@@ -26,8 +27,9 @@ def problems(folder: Path) -> list[str]:
 
 
 def _checks(folder: Path) -> Iterator[tuple[Path, Callable[[dict[str, Any]], object]]]:
-    for path in sorted(folder.glob("*.yaml")):
-        yield path, _recipe
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.parent.name != "protocols":
+            yield path, _recipe
     for path in sorted(folder.glob("protocols/*.yaml")):
         yield path, lambda values, path=path: protocols.read(path)
 
@@ -36,6 +38,7 @@ def _recipe(values: dict[str, Any]) -> None:
     _, checked = training.check_config(values)
     config.build(Schedule, checked["schedule"] or {}, "schedule")
     config.build(Augment, checked["augment"] or {}, "augment")
+    config.build(IdentityLoss, checked["identity"] or {}, "identity")
     if "modality" in checked:
         for name, settings in checked["modality"].items():
             weights.make_modality(name, settings).encoder(checked["dim"])

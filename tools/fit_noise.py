@@ -92,7 +92,9 @@ def colours_of(actor: Actor, rng: np.random.Generator) -> F64:
     return np.asarray(table[leads[actor.faces[:, 0]]])
 
 
-def look_at_walk(estimator: PoseEstimator, number: int, height_px: int, view: float) -> Looked:
+def look_at_walk(
+    estimator: PoseEstimator, number: int, height_px: int, view: float, pictures: Path | None
+) -> Looked:
     """Render one walk and ask the estimator for each frame."""
     rng = np.random.default_rng([SEED, number])
     actor = Actor.walking(sample_walker(SEED, number), seed=1, seconds=FRAMES / FPS)
@@ -116,8 +118,8 @@ def look_at_walk(estimator: PoseEstimator, number: int, height_px: int, view: fl
         rays = pixel_rays(camera, points[frame, :, 0], points[frame, :, 1])
         surface = viewer.meshes[frame].cast(viewer.origin, rays).distance
         hidden[frame] = points[frame, :, 2] - surface > COCO_DEPTH_M * actor.walker.shape.height_m / 1.7
-        if frame == 0:
-            cv2.imwrite(f"/tmp/fit_noise_{number:02d}.png", picture[..., ::-1])
+        if frame == 0 and pictures is not None:
+            cv2.imwrite(str(pictures / f"walk-{number:02d}.png"), picture[..., ::-1])
     return Looked(found, points[..., :2], hidden, whole[:, 3] - whole[:, 1])
 
 
@@ -261,6 +263,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60, help="frames of the video")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ASSET)
+    parser.add_argument("--pictures", type=Path, help="folder for the first picture of every walk")
     asked = parser.parse_args()
     asked.cache.mkdir(parents=True, exist_ok=True)
     walks, video = [], None
@@ -276,7 +279,8 @@ def main() -> None:
             kept = asked.cache / f"walk-{number:02d}.npz"
             if not kept.exists():
                 height = HEIGHTS_PX[number % len(HEIGHTS_PX)]
-                looked = look_at_walk(estimator, number, height, VIEWS[number // len(HEIGHTS_PX)])
+                view = VIEWS[number // len(HEIGHTS_PX)]
+                looked = look_at_walk(estimator, number, height, view, asked.pictures)
                 np.savez(kept, **vars(looked))
             with np.load(kept) as held:
                 walks.append(Looked(**{name: held[name] for name in held.files}))

@@ -38,7 +38,7 @@ from gait3dlib.types import Frame
 FAULTS = ("unplug", "stall", "long stall", "clock forward", "clock back", "lost frames")
 EVERY_S = (2.0, 6.0)
 SILENT_S = 2.0  # after which the loop takes the camera for gone
-GROWTH_MB = 40.0  # from a fifth of the time on
+GROWTH_MB = 30.0  # in the second half: by then everything has been loaded and used once
 BASE = 5000  # millimetres; numbers are written into pixels as depths from here on
 
 
@@ -152,8 +152,9 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         plugged.stop()
     missing = gaps(numbers, sensor.begun)
     counted = stats.lost + stats.dropped_frames
-    late = [mb for at, mb in memory if at - started > 12 * asked.minutes] or [memory[-1][1]]
-    grown = max(late[-max(1, len(late) // 5) :]) - min(late[: max(1, len(late) // 5)])
+    quarters = [memory[min(len(memory) - 1, len(memory) * i // 4)][1] for i in range(1, 5)]
+    late = [mb for at, mb in memory if at - started > 30 * asked.minutes] or [memory[-1][1]]
+    grown = min(late[-max(1, len(late) // 5) :]) - min(late[: max(1, len(late) // 5)])
     left = threading.active_count() - before
     return {
         "seconds": round(time.monotonic() - started),
@@ -166,6 +167,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         "frames missing": missing,
         "frames counted as lost": counted,
         "not looked at, counted": stats.passed_over,
+        "memory at each quarter, MB": [round(mb) for mb in quarters],
         "memory grown, MB": round(grown, 1),
         "most memory, MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "threads left": left,

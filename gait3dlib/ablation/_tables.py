@@ -47,9 +47,9 @@ def subsets_table(report: AblationReport) -> Table:
         ("chance", *(_chance(by_measure[m]) for m in report.measures))
     ]
     note = (
-        f"{report.people} people, {report.probes} probes, {report.gallery} gallery walks. 95 % intervals "
-        f"over people. * differs from all modalities (sign-flip test over people, Holm, p < {SURE:g}). Chance: a "
-        "random order; the mean of the training people; 0.5."
+        f"{report.people} people, {report.probes} probes, {report.gallery} gallery walks; 95 % intervals of "
+        f"people. * not all modalities' (sign-flip test over people, Holm, p < {SURE:g}). Chance: random "
+        "order; the mean of the training people; 0.5."
     )
     return Table(
         "Every subset of the modalities", note, ("modalities", *map(heading, report.measures)), tuple(rows)

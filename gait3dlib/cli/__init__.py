@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gait3dlib.cli import capture, derive, folders, house, live, models, mount, people
+from gait3dlib.cli import ablate, capture, card, derive, export, folders, house, live, models, mount, people
 from gait3dlib.cli._output import ends_well
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -22,10 +22,13 @@ VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data and models": (
         models.simulate,
         folders.convert,
+        folders.index,
         derive.derive,
         models.train,
         models.evaluate,
-        models.card,
+        ablate.ablate,
+        export.export,
+        card.card,
     ),
     "This installation": (house.demo, house.doctor),
 }

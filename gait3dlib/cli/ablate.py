@@ -31,7 +31,7 @@ def ablate(
         typer.Option(
             "--sweeps",
             metavar="A,B",
-            help="Of missing, noise, frames, occlusion, wrong_person, or all: what goes wrong with one modality.",
+            help="What goes wrong with a modality: missing, noise, frames, occlusion, wrong_person, or all.",
         ),
     ] = None,
     embeddings: Annotated[

@@ -1,10 +1,10 @@
-"""Verbs about data and models: simulate, train, evaluate, card."""
+"""Verbs about data and models: simulate, train, evaluate."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,7 +19,6 @@ from gait3dlib.cli._output import (
     read_names,
     show_json,
     show_table,
-    simple_table,
     waiting,
 )
 from gait3dlib.errors import ConfigError, did_you_mean
@@ -209,40 +208,6 @@ def evaluate(
             note(f"written: {path}")
 
 
-def card(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which card; without it, all names.")
-    ] = None,
-    as_json: option.Json = False,
-) -> None:
-    """Show where weights or a data set come from, and their limits.
-
-    Example: gait3d card simulated_walkers
-    """
-    from gait3dlib import cards
-
-    if name is None:
-        names = cards.names()
-        if as_json:
-            show_json({"cards": names})
-        else:
-            console().print("\n".join(names))
-        return
-    path = cards.find(name)
-    is_data = path.parent == _resources.shipped("data_cards")
-    held, body = cards.read(cards.DataCard if is_data else cards.ModelCard, path)
-    if as_json:
-        show_json({"kind": "data" if is_data else "model", **held.to_dict(), "text": body})
-        return
-    from rich.markdown import Markdown
-
-    table = simple_table(f"{'data' if is_data else 'model'} card: {name}", "field", "value")
-    for field, value in held.to_dict().items():
-        table.add_row(field.replace("_", " "), _lines(value))
-    show_table(table)
-    console().print(Markdown(body))
-
-
 def _simulate_split(
     benchmark: str,
     split: str,
@@ -269,7 +234,10 @@ def _config(name: str) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    shipped = {p.stem: p for p in _resources.shipped("configs").glob("*.yaml")}
+    folder = _resources.shipped("configs")
+    found = [p.relative_to(folder) for p in sorted(folder.rglob("*.yaml"))]
+    shipped = {p.with_suffix("").as_posix(): folder / p for p in found if p.parts[0] != "protocols"}
+    name = name.removesuffix(".yaml").removeprefix("configs/")
     if name not in shipped:
         raise ConfigError(f"there is no config {name!r}{did_you_mean(name, shipped)}")
     return shipped[name]
@@ -280,12 +248,3 @@ def _numbers(text: str, where: str) -> list[float]:
         return [float(part) for part in read_names(text)]
     except ValueError:
         raise ConfigError(f"{where} {text!r}: write numbers parted by commas, such as {VIEWS}") from None
-
-
-def _lines(value: Any) -> str:
-    """A card's value, one thing a line."""
-    if isinstance(value, dict):
-        return "\n".join(f"{k}: {_lines(v).replace(chr(10), ', ')}" for k, v in value.items())
-    if isinstance(value, list):
-        return "\n".join(map(str, value))
-    return str(value)

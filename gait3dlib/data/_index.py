@@ -22,7 +22,7 @@ from gait3dlib.errors import InputError
 from gait3dlib.types import Stream
 
 VERSION = 1
-SMALL_BYTES = 64 * 2**20  # a process is not worth starting for less
+SMALL_BYTES = 64 * 2**20  # a process is not worth starting for less to be read
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ import numpy as np
 from gait3dlib import registry
 from gait3dlib._processes import starting_workers
 from gait3dlib.config import build
+from gait3dlib.data._code import code_digest
 from gait3dlib.errors import InputError
 from gait3dlib.modalities import Sample
 from gait3dlib.types import GaitSequence
+
+SMALL_BYTES = 8 * 2**20  # a process is not worth starting for less
 
 Progress = Callable[[int, int], None]
 A = TypeVar("A")
@@ -33,6 +36,11 @@ class Source(Protocol):
     @property
     def prepared(self) -> str:
         """File name of what is made of it."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes its walks are."""
         ...
 
     def fresh(self, kept: Path) -> bool:
@@ -60,10 +68,14 @@ def prepare_all(
     """
     build(registry.get("modality", modality), settings, f"modalities.{modality}")
     tag = hashlib.sha256(json.dumps([modality, settings], sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache / f"{modality}-{tag}"
+    # what other code made is made again
+    code = code_digest(registry.get("modality", modality))[:8]
+    folder = cache / f"{modality}-{tag}-{code}"
     folder.mkdir(parents=True, exist_ok=True)
     work = [(source, folder / source.prepared, modality, settings) for source in sources.values()]
     todo = [task for task in work if not task[0].fresh(task[1])]
+    if jobs is None and sum(source.size for source, *_ in todo) < SMALL_BYTES:
+        jobs = 1
     for done, _ in enumerate(in_processes(_prepare, todo, jobs), start=1):
         if progress is not None:
             progress(done, len(todo))

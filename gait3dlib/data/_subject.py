@@ -101,6 +101,11 @@ class Subject:
         settings = (self.silhouettes, self.layout.fps, self.layout.lidar_fps, self.listing.stamp)
         return f"{self.listing.subject}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:16]}.npz"
 
+    @property
+    def size(self) -> int:
+        both = zip(self.listing.files, self.found, strict=True)
+        return sum(file.size for file, found in both if found.stream)
+
     def fresh(self, kept: Path) -> bool:
         """The name tells: it holds the stamp of the files and the settings."""
         return kept.exists()

@@ -174,6 +174,10 @@ class _Recorded:
     def prepared(self) -> str:
         return f"{self.path.stem}.npz"
 
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
     def fresh(self, kept: Path) -> bool:
         """Whether the recording is older than what was made of it; a copy may bring an old time of change."""
         source = self.path.stat()

@@ -22,7 +22,19 @@ GATES_M = (0.30, 0.15, 0.10, 0.08)  # farther points have no partner, by round
 TURN_M = 0.10  # metres that a unit's difference of normals counts
 
 
-class PointTerm:
+class _SkinTerm:
+    """Evidence whose partners on the skin are looked for between minimisations."""
+
+    free: tuple[Tensor, ...] = ()
+    _skin: Skin | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether partners have been found."""
+        return self._skin is not None
+
+
+class PointTerm(_SkinTerm):
     """Points on the skin.
 
     Args:
@@ -44,20 +56,8 @@ class PointTerm:
         rng: np.random.Generator,
     ) -> None:
         self.rows, self.eye, self.share, self.round = torch.as_tensor(rows), eye, share, 0
-        self.points = np.zeros((len(rows), POINTS, 3))
-        self.real = np.zeros((len(rows), POINTS), bool)
-        for i, found in enumerate(points):
-            kept = rng.permutation(len(found))[:POINTS]
-            self.points[i, : len(kept)], self.real[i, : len(kept)] = found[kept], True
+        self.points, self.real = _some(points, 3, rng)
         self.spread = 0.02
-        self._skin: Skin | None = None
-
-    free: tuple[Tensor, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        """Whether partners have been found."""
-        return self._skin is not None
 
     def energy(self, posed: Posed, robust: bool) -> Tensor:
         """Of points off the tangent planes of their partners, and a little of those far from them."""
@@ -94,7 +94,7 @@ class PointTerm:
         self._skin = posed.body.skin_of(torch.as_tensor(index), self.rows)
 
 
-class OutlineTerm:
+class OutlineTerm(_SkinTerm):
     """Outlines of silhouettes.
 
     Args:
@@ -112,19 +112,7 @@ class OutlineTerm:
     ) -> None:  # fmt: skip
         self.camera, self.rows, self.share, self.round = camera, torch.as_tensor(rows), share, 0
         self.pixel = self.spread = pixel
-        self.outlines = np.zeros((len(rows), POINTS, 4))
-        self.real = np.zeros((len(rows), POINTS), bool)
-        for i, found in enumerate(outlines):
-            kept = rng.permutation(len(found))[:POINTS]
-            self.outlines[i, : len(kept)], self.real[i, : len(kept)] = found[kept], True
-        self._skin: Skin | None = None
-
-    free: tuple[Tensor, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        """Whether partners have been found."""
-        return self._skin is not None
+        self.outlines, self.real = _some(outlines, 4, rng)
 
     def energy(self, posed: Posed, robust: bool) -> Tensor:
         """Of rims drawn inside or outside of the outline."""
@@ -165,6 +153,16 @@ class OutlineTerm:
                 self.spread = float(
                     (off[self._held > 0].median() / 0.674).clamp(0.4 * self.pixel, 4 * self.pixel)
                 )
+
+
+def _some(frames: list[F64], width: int, rng: np.random.Generator) -> tuple[F64, NDArray[np.bool_]]:
+    """At most :data:`POINTS` of each frame's ``[n, width]``, and which of the places they fill."""
+    drawn = np.zeros((len(frames), POINTS, width))
+    real = np.zeros((len(frames), POINTS), bool)
+    for i, found in enumerate(frames):
+        kept = rng.permutation(len(found))[:POINTS]
+        drawn[i, : len(kept)], real[i, : len(kept)] = found[kept], True
+    return drawn, real
 
 
 def _rim(body: TorchBody, vertices: F64, eye: F64) -> NDArray[np.int64]:

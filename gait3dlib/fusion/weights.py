@@ -69,11 +69,16 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def load_encoder(encoder: nn.Module, path: Path, settings: Mapping[str, Any]) -> None:
     """Put the weights of a file into an encoder that was built with ``settings``.
 
+    An encoder may ``adopt(name, tensors)`` what it can use of another modality's.
+
     Raises:
         WeightsError: not a weights file, or of an encoder with other settings.
     """
     tensors, meta = read(path)
     made = meta.get("config")
+    adopt = getattr(encoder, "adopt", None)
+    if callable(adopt) and adopt(str(meta.get("name")), tensors):
+        return
     # settings that did not exist when it was made had no other value than their default
     if not isinstance(made, dict) or resolved(str(meta.get("name")), made) != dict(settings):
         raise WeightsError(f"{path}: made with {meta.get('config')}, not with {dict(settings)}")

@@ -28,7 +28,7 @@ from gait3dlib.sensors._realsense_frames import FrameCounts
 from gait3dlib.types import NS_PER_S, UNKNOWN, Frame, GaitSequence, Recognition, Sensor
 
 WALKS_WAIT = 8  # walks that may wait for recognition
-FRAMES_WAIT = 32  # recorded frames that may wait for perception
+FRAMES_WAIT = 15  # frames that may wait for perception: half a second, by which a name may come later
 EPOCH_NS = 10**17  # later stamps than 1973 count from 1970: the host's own clock
 TIMES_KEPT = 4096  # frames whose time of arrival is remembered
 
@@ -83,6 +83,8 @@ class Live:
                 "these weights were never trained, so names would be guesses; train with: gait3d train"
             )
         self.pipeline, self.gate = pipeline, gate or Gate()
+        if on_frame is None and not any(hasattr(sensor, "queue_size") for sensor in some):
+            options.setdefault("queue_size", FRAMES_WAIT)
         self.frames: Pump | Rig = Pump(some[0], **options) if len(some) == 1 else Rig(some, **options)  # type: ignore[arg-type]
         self._pose, self._source, self._looking = pose, source, walks
         self._on_open, self._on_frame = on_open, on_frame

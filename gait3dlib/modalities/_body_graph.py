@@ -99,10 +99,10 @@ class TimeConv(nn.Module):
 
     def forward(self, x: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         """Args: x ``[N, n, c]``; owner ``[N]``, the walk of each frame."""
-        rows = torch.arange(len(x), device=x.device)
+        rows = torch.arange(x.shape[0], device=x.device)
         taken = []
         for shift in self.shifts:
-            index = (rows + shift).clamp(0, max(len(x) - 1, 0))
+            index = torch.minimum((rows + shift).clamp(min=0), rows[-1:])
             same = (rows + shift == index) & (owner[index] == owner)
             taken.append(torch.where(same[:, None, None], x[index], x.new_zeros(())))
         out: torch.Tensor = self.mix(torch.cat(taken, dim=-1))

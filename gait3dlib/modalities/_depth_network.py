@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from gait3dlib.config import Count
+from gait3dlib.config import Count, Natural
 from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._depth_frames import unpack
 from gait3dlib.modalities._strips import ResidualBlock, StripEncoder
@@ -86,23 +86,25 @@ class DepthTrunk(nn.Module):
 
     Args:
         widths: channels of the four levels; the publication's networks have (64, 128, 256, 512).
-        depths: residual blocks of the four levels; there (1, 4, 4, 1).
+        depths: residual blocks of the four levels; there (1, 4, 4, 1). With 0 the first level is the stem.
         stem: stride of the first convolution, 2 or 1; there 1.
 
     Raises:
-        ConfigError: not four levels.
+        ConfigError: not four levels, or one without a block.
     """
 
     def __init__(
         self,
         *,
         widths: Sequence[Count] = (16, 16, 32, 64),
-        depths: Sequence[Count] = (1, 1, 1, 1),
+        depths: Sequence[Natural] = (0, 1, 1, 1),
         stem: Count = 2,
     ) -> None:
         super().__init__()
         if len(widths) != LEVELS or len(depths) != LEVELS:
             raise ConfigError(f"widths and depths: four levels each, not {len(widths)} and {len(depths)}")
+        if 0 in depths[1:]:
+            raise ConfigError("depths: only the first level may do without a block")
         if stem not in (1, 2):
             raise ConfigError(f"stem: stride 1 or 2, not {stem}")
         self.silhouette = Branch(1, widths, depths, stem)
@@ -152,5 +154,7 @@ def strides(stem: int) -> tuple[int, int, int, int]:
 
 
 def _level(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
+    if not blocks:
+        return nn.Sequential()
     rest = [ResidualBlock(outputs, outputs) for _ in range(blocks - 1)]
     return nn.Sequential(ResidualBlock(inputs, outputs, stride), *rest)

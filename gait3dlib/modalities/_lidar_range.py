@@ -56,7 +56,7 @@ def depth_pictures(frames: torch.Tensor) -> torch.Tensor:
     The first channel is 1 where the surface is nearest and goes to 0 where nothing is, holes between beams
     filled; the second is 1 where a point was measured.
     """
-    n = len(frames)
+    n = frames.shape[0]  # not len: a trace for export would take it for fixed
     sensor, points = frames[:, :1, :2], frames[:, 1:]
     sight = functional.normalize(-sensor, dim=2)
     behind = (points[..., :2] * sight).sum(dim=2)

@@ -81,11 +81,13 @@ def average() -> ShapedBody:
 
 @lru_cache(maxsize=1)
 def standing_heights() -> F64:
-    """Heights [24] of the joints of the average body with hanging arms, as shares of its stature."""
+    """Heights [48] of joints and markers of the average body with hanging arms, as shares of its stature."""
     turns = np.zeros((1, JOINTS, 3))
     turns[0, [16, 17], 0] = _HANGING
-    body = average()
-    return np.asarray(body.pose_joints(turns, np.zeros((1, 3)))[0, :, 2] / body.height_m, np.float64)
+    body, mesh = average(), coarse_mesh()
+    vertices, joints = body.pose(turns, np.zeros((1, 3)))
+    both = np.concatenate([joints[0], vertices[0, mesh.index[mesh.markers]]])
+    return np.asarray(both[:, 2] / body.height_m, np.float64)
 
 
 def _farthest(places: F64, count: int) -> Ints:

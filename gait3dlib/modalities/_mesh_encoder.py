@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,8 +73,10 @@ class MeshEncoder(nn.Module):
         drawn = which_are_pictures(frames)
         values = self.offset.new_zeros(len(batch), *self.offset.shape)
         heat = None
-        if self.pictures is not None and drawn.any():
-            made, heat = self.pictures(frames[drawn], owner[drawn], len(batch))
+        every = frames.dtype == torch.uint8  # as all are where no walk has a fitted body
+        if self.pictures is not None and (every or drawn.any()):
+            rows = slice(None) if every else drawn
+            made, heat = self.pictures(frames[rows], owner[rows], len(batch))
             values = values + made
         if self.poses is not None:
             poses = frames[~drawn].flatten(1)[:, :VALUES].to(values.dtype)
@@ -82,6 +85,17 @@ class MeshEncoder(nn.Module):
         values = (values * self.scale + self.offset) * real[..., None]
         t_s = torch.full(real.shape, torch.nan, device=values.device)
         return Seen(Tokens(values, real, self.height, t_s), heat, drawn)
+
+    def adopt(self, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Begin with the trunk of the strip encoder of silhouettes; False where that is not what is given."""
+        if name != "silhouette" or self.pictures is None:
+            return False
+        mine = self.pictures.trunk.state_dict()
+        given = {f"trunk.{key}": value.shape for key, value in mine.items()}
+        if any(key not in tensors or tensors[key].shape != shape for key, shape in given.items()):
+            return False
+        self.pictures.trunk.load_state_dict({key: tensors[f"trunk.{key}"] for key in mine})
+        return True
 
     def absorb(self, norm: nn.BatchNorm1d) -> None:
         """Make a batch norm of the flattened tokens part of the encoder.
@@ -137,8 +151,8 @@ class PictureStrips(nn.Module):
         out = torch.einsum("bsc,scd->bsd", over_time(strips, owner, walks), self.project)
         bones = heat.points[:, 1 : BONES + 1] - heat.points[:, self.parents]
         lengths = _LONG * (bones.square().sum(dim=2) + 1e-8).sqrt()
-        shape = self.shape(over_time(lengths[:, None], owner, walks))
-        return torch.cat([out, shape.to(dtype)], dim=1), heat
+        shape = self.shape(over_time(lengths[:, None], owner, walks)).to(dtype)
+        return torch.cat([out, shape * _there(owner, walks, dtype)], dim=1), heat
 
     def _strips_of(self, maps: torch.Tensor) -> torch.Tensor:
         n, c, h, w = maps.shape
@@ -162,8 +176,8 @@ class PoseStrips(nn.Module):
         strips = torch.einsum("bsc,scd->bsd", pooled, self.project)
         # one shape a walk: the mean over its frames, which all say the same
         mean = over_time(frames[:, None, SHAPE.start :], owner, walks)[..., VALUES - SHAPE.start :]
-        there = torch.zeros(walks, 1, 1, dtype=dtype, device=frames.device).index_fill(0, owner, 1)
-        return torch.cat([strips, self.shape(mean).to(dtype) * there], dim=1)
+        shape = self.shape(mean).to(dtype)
+        return torch.cat([strips, shape * _there(owner, walks, dtype)], dim=1)
 
 
 def over_time(values: torch.Tensor, owner: torch.Tensor, walks: int) -> torch.Tensor:
@@ -174,6 +188,11 @@ def over_time(values: torch.Tensor, owner: torch.Tensor, walks: int) -> torch.Te
     count = values.new_zeros(walks).index_add(0, owner, values.new_ones(len(owner))).clamp(min=1)
     mean = values.new_zeros(shape).index_add(0, owner, values) / count.view(-1, 1, 1)
     return torch.cat([most, mean], dim=2)
+
+
+def _there(owner: torch.Tensor, walks: int, dtype: torch.dtype) -> torch.Tensor:
+    """``[walks, 1, 1]``: 1 for a walk that has a frame, else 0."""
+    return torch.zeros(walks, 1, 1, dtype=dtype, device=owner.device).index_fill(0, owner, 1)
 
 
 def _view(width: int) -> nn.Module:

@@ -104,7 +104,7 @@ class PoseNetwork(nn.Module):
 def _near(strips: int) -> torch.Tensor:
     """``[2, strips, 24]``: shares of the joints of the left and the right side; those between are in both."""
     middle = 1 - (np.arange(strips) + 0.5) / strips
-    share = np.exp(-0.5 * ((middle[:, None] - standing_heights()[None]) / _NEAR) ** 2) + 1e-6
+    share = np.exp(-0.5 * ((middle[:, None] - standing_heights()[None, :JOINTS]) / _NEAR) ** 2) + 1e-6
     sides = [np.array([not name.startswith(other) for name in JOINT_NAMES]) for other in ("right", "left")]
     both = np.stack([share * side for side in sides])
     return torch.from_numpy(both / both.sum(axis=2, keepdims=True)).float()

@@ -18,13 +18,13 @@ from gait3dlib.modalities._mesh_body import (
     skin_from_points,
 )
 from gait3dlib.modalities._mesh_encoder import MeshEncoder, which_are_pictures
-from gait3dlib.modalities._mesh_volume import COLUMNS, DEEP, ROWS, Heat
+from gait3dlib.modalities._mesh_volume import COLUMNS, DEEP, ROWS, WIDE, Heat, hats
 from gait3dlib.types import Tokens
 
 # of the losses, and between which shares of the training they come in: the skin follows the points, and
 # lengths along it say nothing before there is a skin
-POINT_WEIGHT, MESH_WEIGHT, EDGE_WEIGHT, CONFIDENCE_WEIGHT = 10.0, 2.0, 2.0, 0.02
-MESH_RAMP, EDGE_RAMP, CONFIDENCE_RAMP = (0.05, 0.3), (0.2, 0.5), (0.05, 0.3)
+POINT_WEIGHT, HEAT_WEIGHT, MESH_WEIGHT, EDGE_WEIGHT = 10.0, 0.1, 2.0, 2.0
+MESH_RAMP, EDGE_RAMP = (0.05, 0.3), (0.2, 0.5)
 
 
 class MeshSupervisor(nn.Module):
@@ -75,22 +75,16 @@ class MeshSupervisor(nn.Module):
         self, heat: Heat, points: torch.Tensor, vertices: torch.Tensor, share: float
     ) -> dict[str, torch.Tensor]:
         """Args: points ``[N, 48, 3]`` and vertices ``[N, 160, 3]`` that are true, NaN = unknown."""
-        half = points.new_tensor([COLUMNS / ROWS, 1.0, DEEP]) / 2
-        reached = torch.where((points.abs() <= half).all(dim=2, keepdim=True), points, torch.nan)
-        confidence = heat.confidence()
-        mesh = self.mesh(heat.points, confidence)
-        ends, wanted = (x[:, self.edges] for x in (mesh, vertices))
-        lengths, true_lengths = (
-            (x[:, :, 0] - x[:, :, 1]).square().sum(-1).add(1e-8).sqrt() for x in (ends, wanted)
-        )
-        sure = -confidence.clamp(min=1e-6).log()[..., None]
+        half = points.new_tensor([WIDE, 1.0, DEEP]) / 2
+        inside = (points.abs() <= half).all(dim=2, keepdim=True)
+        reached = torch.where(inside, points, torch.nan)
+        mesh = self.mesh(heat.points, heat.confidence())
+        lengths, true_lengths = (_lengths(x[:, self.edges]) for x in (mesh, vertices))
         return {
             "points": POINT_WEIGHT * _masked(heat.points - reached),
+            "heat": HEAT_WEIGHT * _masked(_surprise(heat, reached)),
             "mesh": _ramp(share, MESH_RAMP) * MESH_WEIGHT * _masked(mesh - vertices),
             "edges": _ramp(share, EDGE_RAMP) * EDGE_WEIGHT * _masked(lengths - true_lengths),
-            "confidence": _ramp(share, CONFIDENCE_RAMP)
-            * CONFIDENCE_WEIGHT
-            * _masked(torch.where(reached[..., :1].isnan(), torch.nan, sure)),
         }
 
     def mesh(self, points: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
@@ -118,6 +112,23 @@ def _mirrored(frames: torch.Tensor, turned: torch.Tensor) -> torch.Tensor:
         return frames
     first = which_are_pictures(frames[:, 0])
     return torch.where((turned & first).view(-1, 1, 1, 1, 1), frames.flip(4), frames)
+
+
+def _surprise(heat: Heat, true: torch.Tensor) -> torch.Tensor:
+    """``[N, 48]`` nats by which both views of the heat miss where the points are; NaN = unknown."""
+    depth = heat.side.shape[3]
+    right, down, away = true.nan_to_num().unbind(dim=2)
+    rows = hats(down, 1.0, ROWS)[..., None]
+    front = rows * hats(right, WIDE, COLUMNS)[..., None, :]
+    side = rows * hats(away, DEEP, depth)[..., None, :]
+    seen = ((heat.front, front), (heat.side, side))
+    total = -torch.stack([(w * (h + 1e-8).log()).sum(dim=(2, 3)) for h, w in seen]).sum(dim=0)
+    return torch.where(true[..., 0].isnan(), torch.nan, total)
+
+
+def _lengths(ends: torch.Tensor) -> torch.Tensor:
+    """``[N, E]`` from ``[N, E, 2, 3]``."""
+    return ((ends[:, :, 0] - ends[:, :, 1]).square().sum(dim=2) + 1e-8).sqrt()
 
 
 def _masked(error: torch.Tensor) -> torch.Tensor:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gait3dlib.modalities._mesh_body import POINTS
+from gait3dlib.modalities._mesh_body import POINTS, standing_heights
 
 ROWS, COLUMNS = 16, 11
 DEEP = 0.8  # of the volume along the line of sight, in heights of the picture: about 1.4 m for an adult
-_WIDE = COLUMNS / ROWS
+WIDE = COLUMNS / ROWS
+_USUAL = 0.06  # how far about its height on a standing body a point is sought at first
 _SHARP = 10.0  # what logits are multiplied by at first: a flat volume has its mean in the middle for all
 
 
@@ -42,7 +43,7 @@ class Heat:
         depth = self.side.shape[3]
         right, down, away = self.points.detach().unbind(dim=2)
         row = _cell(down, 1.0, ROWS)
-        front = self.front.flatten(2).gather(2, (row * COLUMNS + _cell(right, _WIDE, COLUMNS))[..., None])
+        front = self.front.flatten(2).gather(2, (row * COLUMNS + _cell(right, WIDE, COLUMNS))[..., None])
         side = self.side.flatten(2).gather(2, (row * depth + _cell(away, DEEP, depth))[..., None])
         return (front * side)[..., 0]
 
@@ -64,9 +65,13 @@ class HeatVolume(nn.Module):
         )
         # beside the features a cell says in which row and column it is: convolutions do not know
         where = torch.cat([torch.eye(ROWS).repeat_interleave(COLUMNS, 1), torch.eye(COLUMNS).repeat(1, ROWS)])
-        self.draw = nn.Parameter(torch.randn(POINTS * depth, width + len(where)) * 0.1 * width**-0.5)
+        drawn = torch.randn(POINTS, depth, width) * 0.1 * width**-0.5
+        usual = torch.zeros(POINTS, depth, len(where))
+        rows = _places(1.0, ROWS) - (0.5 - torch.from_numpy(standing_heights()).float()[:, None])
+        usual[:, :, :ROWS] = -0.5 / _SHARP * (rows / _USUAL).square()[:, None].clamp(max=9)
+        self.draw = nn.Parameter(torch.cat([drawn, usual], dim=2).flatten(0, 1))
         self.sharp = nn.Parameter(torch.tensor(_SHARP))
-        axes = (("right", _WIDE, COLUMNS), ("down", 1.0, ROWS), ("away", DEEP, depth))
+        axes = (("right", WIDE, COLUMNS), ("down", 1.0, ROWS), ("away", DEEP, depth))
         for name, extent, cells in axes:
             self.register_buffer(name, _places(extent, cells), persistent=False)
         self.register_buffer("where", where, persistent=False)
@@ -74,11 +79,11 @@ class HeatVolume(nn.Module):
     def forward(self, maps: torch.Tensor) -> Heat:
         """Softmax and sums in the parameters' own precision: a volume has thousands of small cells."""
         dtype = self.draw.dtype
-        where = self.get_buffer("where").expand(len(maps), -1, -1)
+        where = self.get_buffer("where").expand(maps.shape[0], -1, -1)
         cells = torch.cat([self.enter(maps).flatten(2).to(dtype), where], dim=1)
         # one product gives the volumes in the order that the sums want
         logits = (self.sharp * self.draw) @ cells
-        volume = logits.to(dtype).view(len(maps), POINTS, -1).softmax(dim=2)
+        volume = logits.to(dtype).view(maps.shape[0], POINTS, self.depth * ROWS * COLUMNS).softmax(dim=2)
         volume = volume.view(-1, POINTS, self.depth, ROWS, COLUMNS)
         front, side = volume.sum(dim=2), volume.sum(dim=4).transpose(2, 3)
         points = [
@@ -87,6 +92,12 @@ class HeatVolume(nn.Module):
             (side.sum(dim=2) * self.get_buffer("away")).sum(dim=2),
         ]
         return Heat(front, side, torch.stack(points, dim=2))
+
+
+def hats(places: torch.Tensor, extent: float, cells: int) -> torch.Tensor:
+    """The heat ``[..., cells]`` on the two cells beside each place whose mean is that place."""
+    at = _places(extent, cells).to(places)
+    return (1 - (places[..., None] - at).abs() * ((cells - 1) / extent)).clamp(min=0)
 
 
 def _places(extent: float, cells: int) -> torch.Tensor:

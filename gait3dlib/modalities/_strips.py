@@ -12,6 +12,7 @@ from torch import nn
 
 from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._base import Batch
+from gait3dlib.networks._blocks import PixelConv
 from gait3dlib.types import Tokens
 
 
@@ -29,9 +30,7 @@ class ResidualBlock(nn.Module):
         )
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.skip = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.skip = nn.Sequential(PixelConv(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[n, inputs, h, w]`` -> ``[n, outputs, h / stride, w / stride]``."""

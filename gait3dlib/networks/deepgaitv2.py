@@ -11,17 +11,7 @@ from torch.nn import functional
 
 from gait3dlib.config import Count
 from gait3dlib.networks._blocks import ConvNorm, FrameBlock, PseudoVolumeBlock, Stage, VolumeBlock
-from gait3dlib.networks._parts import (
-    ROWS,
-    ImageNetwork,
-    PartHead,
-    check_strips,
-    initialise,
-    need_classes,
-    pool_strips,
-)
-from gait3dlib.networks._walks import end_to_end
-from gait3dlib.networks.gaitbase import STRIDES, check_stages
+from gait3dlib.networks.gaitbase import STRIDES, ResidualNetwork
 
 BLOCKS: dict[str, type[nn.Module]] = {"2d": FrameBlock, "p3d": PseudoVolumeBlock, "3d": VolumeBlock}
 
@@ -58,7 +48,7 @@ class DeepTrunk(nn.Module):
         return out
 
 
-class DeepGaitV2(ImageNetwork):
+class DeepGaitV2(ResidualNetwork):
     """A deep residual network that looks along time in its later stages.
 
     Args:
@@ -76,6 +66,8 @@ class DeepGaitV2(ImageNetwork):
         ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
+    trunk: DeepTrunk
+
     def __init__(
         self,
         *,
@@ -88,19 +80,18 @@ class DeepGaitV2(ImageNetwork):
         classes: Count | None = None,
         neck: bool = False,
     ) -> None:
-        need_classes(neck, classes)
-        check_stages(widths, depths)
-        super().__init__(channels, neck=neck)
+        super().__init__(
+            lambda: DeepTrunk(mode, channels, widths, depths),
+            channels=channels,
+            widths=widths,
+            depths=depths,
+            embedding=embedding,
+            bins=bins,
+            classes=classes,
+            neck=neck,
+        )
         self.mode = mode
-        self.bins = check_strips(bins, ROWS // 4)
-        self.trunk = DeepTrunk(mode, channels, widths, depths)
-        self.head = PartHead(sum(bins), widths[-1], embedding, classes)
-        initialise(self)
-
-    def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """``[n, s, channels, h, w]`` -> ``[n, widths[3], sum(bins)]``."""
-        run = end_to_end(x, lengths, gap=0 if self.mode == "2d" else 1)
-        return pool_strips(run.most(self.trunk(run.frames, run.runs, run.keep)), self.bins)
+        self.gap = 0 if mode == "2d" else 1
 
 
 class SkeletonGait(DeepGaitV2):
@@ -167,7 +158,7 @@ class TwoStreamTrunk(nn.Module):
         return out
 
 
-class SkeletonGaitPP(ImageNetwork):
+class SkeletonGaitPP(ResidualNetwork):
     """SkeletonGait++: skeleton maps and silhouettes, each with its own first stage, joined by attention.
 
     Frames have three channels: limbs, joints, silhouette.
@@ -185,6 +176,9 @@ class SkeletonGaitPP(ImageNetwork):
         ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
+    trunk: TwoStreamTrunk
+    gap = 1
+
     def __init__(
         self,
         *,
@@ -196,15 +190,13 @@ class SkeletonGaitPP(ImageNetwork):
         classes: Count | None = None,
         neck: bool = False,
     ) -> None:
-        need_classes(neck, classes)
-        check_stages(widths, depths)
-        super().__init__(3, neck=neck)
-        self.bins = check_strips(bins, ROWS // 4)
-        self.trunk = TwoStreamTrunk(widths, depths, squeezed or max(widths[0] // 16, 1))
-        self.head = PartHead(sum(bins), widths[-1], embedding, classes)
-        initialise(self)
-
-    def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """``[n, s, 3, h, w]`` -> ``[n, widths[3], sum(bins)]``."""
-        run = end_to_end(x, lengths, gap=1)
-        return pool_strips(run.most(self.trunk(run.frames, run.runs, run.keep)), self.bins)
+        super().__init__(
+            lambda: TwoStreamTrunk(widths, depths, squeezed or max(widths[0] // 16, 1)),
+            channels=3,
+            widths=widths,
+            depths=depths,
+            embedding=embedding,
+            bins=bins,
+            classes=classes,
+            neck=neck,
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -30,25 +31,25 @@ class FrameTrunk(nn.Module):
 
     def __init__(self, channels: int, widths: Sequence[int], depths: Sequence[int]) -> None:
         super().__init__()
-        check_stages(widths, depths)
         self.stem = ConvNorm(channels, widths[0])
         inputs = [widths[0], *widths]
         self.stages = nn.ModuleList(
             Stage(FrameBlock, inputs[i], widths[i], depths[i], STRIDES[i]) for i in range(len(STRIDES))
         )
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """``[n, channels, h, w]`` -> ``[n, widths[3], h / 4, w / 4]``."""
+    def forward(self, frames: torch.Tensor, runs: int = 1, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """``[n, channels, h, w]`` -> ``[n, widths[3], h / 4, w / 4]``; no frame sees another."""
         x = functional.relu(self.stem(frames), inplace=True)
         for stage in self.stages:
             x = stage(x)
         return x
 
 
-class GaitBase(ImageNetwork):
-    """Frames one by one through a residual network, maximum over time, one vector a body strip.
+class ResidualNetwork(ImageNetwork):
+    """A residual trunk of four stages, maximum over time, one vector a body strip.
 
     Args:
+        trunk: makes the trunk, called with ``frames, runs, keep`` of a run; once all else is checked.
         channels: image channels of a frame.
         widths: channels of the four stages.
         depths: residual blocks of the four stages.
@@ -61,39 +62,57 @@ class GaitBase(ImageNetwork):
         ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
     """
 
+    gap = 0  # frames that the trunk looks ahead and back
+
     def __init__(
         self,
+        trunk: Callable[[], nn.Module],
         *,
-        channels: Count = 1,
-        widths: Sequence[Count] = (64, 128, 256, 512),
-        depths: Sequence[Count] = (1, 1, 1, 1),
-        embedding: Count = 256,
-        bins: Sequence[Count] = (16,),
-        classes: Count | None = None,
-        neck: bool = False,
+        channels: int,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        embedding: int,
+        bins: Sequence[int],
+        classes: int | None,
+        neck: bool,
     ) -> None:
         need_classes(neck, classes)
+        check_stages(widths, depths)
         super().__init__(channels, neck=neck)
         self.bins = check_strips(bins, ROWS // 4)
-        self.trunk = FrameTrunk(channels, widths, depths)
+        self.trunk = trunk()
         self.head = PartHead(sum(bins), widths[-1], embedding, classes)
         initialise(self)
 
     def strips(self, x: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """``[n, s, channels, h, w]`` -> ``[n, widths[3], sum(bins)]``."""
-        run = end_to_end(x, lengths)
-        return pool_strips(run.most(self.trunk(run.frames)), self.bins)
+        run = end_to_end(x, lengths, gap=self.gap)
+        return pool_strips(run.most(self.trunk(run.frames, run.runs, run.keep)), self.bins)
 
 
-class LidarGait(GaitBase):
-    """:class:`GaitBase` on coloured depth pictures, which keep their sides."""
+class GaitBase(ResidualNetwork):
+    """Frames one by one through a residual network, maximum over time, one vector a body strip.
 
-    sizes = ((64, 64), (128, 128))
+    Args:
+        channels: image channels of a frame; by default 1, of LidarGait 3.
+        widths: channels of the four stages.
+        depths: residual blocks of the four stages.
+        embedding: channels of a part of the embedding.
+        bins: counts of body strips; each divides a quarter of the frame's rows.
+        classes: people to tell apart in training, None for no neck.
+        neck: answer with the normalised feature after the neck.
+
+    Raises:
+        ConfigError: not four stages, bins that do not divide the rows, or ``neck`` without ``classes``.
+    """
+
+    pictures: ClassVar[int] = 1  # channels of its usual pictures
+    trunk: FrameTrunk
 
     def __init__(
         self,
         *,
-        channels: Count = 3,
+        channels: Count | None = None,
         widths: Sequence[Count] = (64, 128, 256, 512),
         depths: Sequence[Count] = (1, 1, 1, 1),
         embedding: Count = 256,
@@ -101,8 +120,10 @@ class LidarGait(GaitBase):
         classes: Count | None = None,
         neck: bool = False,
     ) -> None:
+        held = channels or self.pictures
         super().__init__(
-            channels=channels,
+            lambda: FrameTrunk(held, widths, depths),
+            channels=held,
             widths=widths,
             depths=depths,
             embedding=embedding,
@@ -110,6 +131,13 @@ class LidarGait(GaitBase):
             classes=classes,
             neck=neck,
         )
+
+
+class LidarGait(GaitBase):
+    """:class:`GaitBase` on coloured depth pictures, which keep their sides."""
+
+    sizes = ((64, 64), (128, 128))
+    pictures = 3
 
 
 def check_stages(widths: Sequence[int], depths: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ from gait3dlib.types import GaitSequence, Labels, Meta
 
 F64 = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
-BELLY_M, STOOP_M = (0.0, 0.14), (-0.03, 0.16)  # how far the front, and the neck, are moved forward
+BELLY_M, STOOP_M = (0.0, 0.20), (-0.04, 0.20)  # how far the front, and the neck, are moved forward
 BELLY_AT, STOOP_FROM = (0.55, 0.66), (0.52, 0.68)  # shares of the stature
 BELLY_HIGH, BELLY_WIDE = 0.06, 0.09  # spread of the belly, shares of the stature
 NECK = 0.82
@@ -77,7 +77,7 @@ def observe_figure(
     distance_m: float,
     subject: str | None = None,
     session: str = "",
-    seconds: float = 1.2,
+    seconds: float = 2.0,
     fps: float = 10.0,
     size: int = 96,
     camera: DepthCamera | None = None,

@@ -17,6 +17,7 @@ from gait3dlib.modalities import Sample
 from gait3dlib.recording import open_recording
 
 F16 = NDArray[np.float16]
+FEW = 200  # walks that are told of sooner than processes start
 Task = tuple[Path, list[int], list[NDArray[np.float32]], str, Mapping[str, Any]]
 
 
@@ -49,6 +50,7 @@ class Told:
             for path, own in rows.items()
         ]
         self.of_walk: list[F16 | None] = [None] * len(walks)
+        jobs = 1 if len(walks) < FEW else jobs
         for own, found in zip(rows.values(), in_processes(_tell, tasks, jobs), strict=True):
             for row, array in zip(own, found, strict=True):
                 self.of_walk[row] = array

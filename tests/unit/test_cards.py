@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from gait3dlib import cards
+from gait3dlib import _resources, cards
+from gait3dlib.cli import app
 from gait3dlib.errors import ConfigError, UnknownComponent
 from tools.check_cards import problems
 
@@ -146,3 +149,38 @@ def test_weights_too_large_to_ship_are_noticed(folders: tuple[Path, Path]) -> No
     cards.write(weights / "silhouette.md", dataclasses.replace(CARD, fingerprint=cards.fingerprint(path)), "")
     (problem,) = problems(weights, data)
     assert "more than 4194304" in problem
+
+
+def test_the_cards_of_a_folder_of_weights_belong_to_its_files(tmp_path: Path) -> None:
+    for name in ("silhouette", "fusion"):
+        file = tmp_path / f"{name}.safetensors"
+        file.write_bytes(name.encode())
+        held = dataclasses.replace(CARD, name=name, fingerprint=cards.fingerprint(file))
+        cards.write(file.with_suffix(".md"), held, f"# {name}")
+    assert [card.name for card, _ in cards.of_weights(tmp_path)] == ["fusion", "silhouette"]
+    page = cards.page(cards.of_weights(tmp_path))
+    assert page.index("# fusion") < page.index("# silhouette")
+    for said in ("**licence**: Apache-2.0", "never saw a coat", "rank1 0.5", "90 [0.4, 0.6]"):
+        assert said in page
+    (tmp_path / "silhouette.safetensors").write_bytes(b"trained again")
+    with pytest.raises(ConfigError, match=r"card of another file than silhouette\.safetensors"):
+        cards.of_weights(tmp_path)
+    (tmp_path / "silhouette.md").unlink()
+    with pytest.raises(ConfigError, match="has no card; gait3d train writes one"):
+        cards.of_weights(tmp_path)
+    with pytest.raises(ConfigError, match="no weights here"):
+        cards.of_weights(tmp_path / "nowhere")
+
+
+@pytest.mark.weights
+def test_the_command_shows_and_writes_the_card_of_weights(tmp_path: Path) -> None:
+    folder = _resources.weights_folder()
+    done = CliRunner().invoke(app, ["card", str(folder), "--out", str(tmp_path / "CARD.md")])
+    assert done.exit_code == 0, done.output
+    assert "model card: fusion" in done.output
+    text = (tmp_path / "CARD.md").read_text()
+    assert text.count("**must not be used for**") == len(list(folder.glob("*.safetensors")))
+    done = CliRunner().invoke(app, ["card", str(folder), "--json"])
+    assert json.loads(done.stdout)["cards"][0]["name"] == "fusion"
+    done = CliRunner().invoke(app, ["card", "--out", str(tmp_path / "x.md")])
+    assert done.exit_code == 2

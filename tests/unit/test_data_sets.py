@@ -28,9 +28,9 @@ FOUND = {
     "grew": (40, {"silhouette": 40}, (4, 5), {"probe0": None, "test010": None}),
     "gait3d": (32, {"silhouette": 32, "smpl": 32, "parsing": 32}, (4, 4), {"seq0": None, "seq1": None}),
     "sustech1k": (
-        72,
-        {"silhouette": 72, "keypoints": 72, "points": 72},
-        (2, 2),
+        90,
+        {"silhouette": 90, "keypoints": 90, "points": 90},
+        (3, 2),
         {"000": 0.0, "045-far": 45.0},
     ),
     "ccpg": (126, {"silhouette": 126}, (3, 3), {"01_0": None, "02_0": None}),

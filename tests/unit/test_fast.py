@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'model'")
 
-from torch import nn  # noqa: E402
+from thin_networks import residual, settled  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from gait3dlib.errors import ConfigError, InputError  # noqa: E402
-from gait3dlib.networks import (  # noqa: E402
-    DeepGaitV2,
-    GaitBase,
-    GaitSet,
-    ImageNetwork,
-    LidarGait,
-    SkeletonGait,
-    SkeletonGaitPP,
-)
+from gait3dlib.networks import GaitBase, GaitSet, ImageNetwork  # noqa: E402
 from gait3dlib.networks import fast as module  # noqa: E402
 from gait3dlib.networks._blocks import ConvNorm, TimeConvNorm  # noqa: E402
 from gait3dlib.networks._fused import Fused, Levels, Quantised, channels_last  # noqa: E402
 from gait3dlib.networks.fast import Precision, fast, figures  # noqa: E402
 
-THIN: dict[str, Any] = {"widths": (16, 16, 32, 32), "depths": (1, 2, 1, 1), "embedding": 16, "classes": 5}
-MAKERS: dict[str, Callable[[], ImageNetwork]] = {
-    "GaitBase": lambda: GaitBase(**THIN),
-    "GaitBase with a neck": lambda: GaitBase(**THIN, neck=True),
-    "LidarGait": lambda: LidarGait(**THIN),
-    "DeepGaitV2 2d": lambda: DeepGaitV2(mode="2d", **THIN),
-    "DeepGaitV2 p3d": lambda: DeepGaitV2(mode="p3d", **THIN),
-    "DeepGaitV2 3d": lambda: DeepGaitV2(mode="3d", **THIN),
-    "SkeletonGait": lambda: SkeletonGait(**THIN),
-    "SkeletonGait++": lambda: SkeletonGaitPP(**THIN),
-}
+WIDE: dict[str, Any] = {"widths": (16, 16, 32, 32), "depths": (1, 2, 1, 1), "embedding": 16, "classes": 5}
+MAKERS = {**residual(WIDE), "GaitBase with a neck": lambda: GaitBase(**WIDE, neck=True)}
 QUANTISED = [name for name in MAKERS if name != "DeepGaitV2 3d"]
 HERE: dict[Precision, bool] = {
     "float32": True,
@@ -48,15 +30,7 @@ HERE: dict[Precision, bool] = {
 
 
 def made(name: str) -> ImageNetwork:
-    """Of random weights, its norms moved off their starting values; in eval mode."""
-    torch.manual_seed(3)
-    network = MAKERS[name]().eval()
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            nn.init.normal_(layer.running_mean, 0, 0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0, 0.3)
-    return network
+    return settled(MAKERS[name])
 
 
 def walks(network: ImageNetwork, frames: int = 5) -> torch.Tensor:

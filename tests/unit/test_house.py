@@ -89,11 +89,13 @@ def test_each_optional_module_is_brought_by_the_extra_that_errors_name() -> None
         "cv2": "opencv-python-headless",
         "velodyne_decoder": "velodyne-decoder",
         "torch_geometric": "torch-geometric",
+        "rerun": "rerun-sdk",
     }
     for module, (extra, remark) in _optional.EXTRAS.items():
         brought = {re.split(r"[<>=\[]", line)[0].strip() for line in extras[extra]}
         assert distributions.get(module, module) in brought or module in remark, module
-    assert set(extras) - {"all", "dev", "smpl"} == set(re.findall(r"\w+", extras["all"][0].partition("[")[2]))
+    alone = {"all", "dev", "smpl", "view"}
+    assert set(extras) - alone == set(re.findall(r"\w+", extras["all"][0].partition("[")[2]))
 
 
 def test_every_direct_dependency_is_pinned_for_the_tests_and_has_a_floor() -> None:

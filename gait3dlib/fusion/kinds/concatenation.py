@@ -52,7 +52,7 @@ class Concatenation(FusionKind):
         names = sorted(tokens)
         real = self.thin({name: tokens[name].real for name in names})
         some = tokens[names[0]].values
-        nothing = some.new_zeros(len(some), self.dim)
+        nothing = some.new_zeros(some.shape[0], self.dim)
         turned = [
             torch.einsum("bpd,pde->bpe", self.pool(tokens[n], real[n]), self.part[self.names.index(n)])
             for n in names
@@ -60,7 +60,7 @@ class Concatenation(FusionKind):
         # what attributes teach ends here: it does not reach the encoders
         held = {n: average(tokens[n], real[n]).detach() for n in names}
         said = self.say(torch.cat([held.get(n, nothing) for n in self.names], dim=1))
-        said = said.view(len(some), len(self.tasks), self.dim)
+        said = said.view(some.shape[0], len(self.tasks), self.dim)
         tasks = {task: said[:, i] for i, task in enumerate(self.tasks)}
         size = torch.stack([x.flatten(1).norm(dim=1) for x in turned], dim=1).detach()
         share = size / size.sum(dim=1, keepdim=True).clamp(min=1e-12)

@@ -58,7 +58,7 @@ class GatedSum(FusionKind):
         turned = torch.stack([pooled[:, :, i] @ self.turn[name] for i, name in enumerate(names)], dim=2)
         mixed = torch.einsum("bpm,bpmd->bpd", gate, turned)
         # what attributes teach ends here: it does not reach the gates or the encoders
-        said = self.say(mixed.detach().mean(dim=1)).view(len(mixed), len(self.tasks), self.dim)
+        said = self.say(mixed.detach().mean(dim=1)).view(mixed.shape[0], len(self.tasks), self.dim)
         tasks = {task: said[:, i] for i, task in enumerate(self.tasks)}
         share = gate.mean(dim=1)
         parts = torch.einsum("bpd,pde->bpe", mixed, self.part)

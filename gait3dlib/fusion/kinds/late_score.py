@@ -68,10 +68,10 @@ class LateScore(FusionKind):
         trust = torch.stack([self.trust[name] for name in names])
         weight = trust.expand(there.shape).masked_fill(~there, -torch.inf).softmax(dim=1)
         some = tokens[names[0]].values
-        blocks, said = [], some.new_zeros(len(some), len(self.tasks), self.dim)
+        blocks, said = [], some.new_zeros(some.shape[0], len(self.tasks), self.dim)
         for name in self.names:
             if name not in names:
-                blocks.append(some.new_zeros(len(some), self.parts, self.widths[name]))
+                blocks.append(some.new_zeros(some.shape[0], self.parts, self.widths[name]))
                 continue
             own = torch.einsum("bpd,pde->bpe", self.pool(tokens[name], real[name]), self.part[name])
             share = weight[:, names.index(name), None, None]
