@@ -1,8 +1,8 @@
 """Make trained weights the default ones: copy the files, write a card with measured figures beside each.
 
-    python tools/release_weights.py runs/fusion/weights --report report.json --run fusion=runs/fusion ...
+    python tools/release_weights.py runs/fusion/weights --report simulated.json --run fusion=runs/fusion ...
 
-``report.json`` is what ``gait3d evaluate --json`` printed for these weights on people never trained on.
+``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on people never trained on.
 ``--run`` names the run folder of each file: the commit that its card states is the one that the run noted.
 """
 
@@ -17,10 +17,11 @@ from typing import Any
 from gait3dlib import _resources
 from gait3dlib.cards import Metric
 from gait3dlib.fusion.weights import FUSION, available, read
-from gait3dlib.protocols import BASELINE
 from gait3dlib.training.card import write_card
 
 DATA = ["simulated_walkers"]
+ROWS = ("all", "normal", "clothes")
+BASELINE = "gait energy image"
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
             data=DATA,
             people=int(info["people"]),
             metrics=_metrics(report, row),
-            config=f"configs/{name}.yaml",
+            config=f"configs/{name}.yaml" if name == FUSION else f"configs/{name}_motion.yaml",
             commit=_commit(Path(runs[name])),
         )
 
@@ -62,24 +63,24 @@ def _task(name: str, names: list[str]) -> str:
 
 
 def _metrics(report: dict[str, Any], row: str) -> dict[str, Metric | dict[str, Metric]]:
-    found = report["identification"][row]
     metrics: dict[str, Metric | dict[str, Metric]] = {
-        "test people, none trained on": report["people"],
-        "probes": found["probes"],
-        "view difference": f"at least {report['protocol']['min_degrees']:g} degrees",
-        "rank-1": _measure(found["rank"]["1"]),
-        "rank-1 by chance": round(found["chance"], 4),
-        "mAP": _measure(found["mean_ap"]),
-        "EER": _measure(found["eer"]),
+        "benchmark": f"{report['world']}, test people never trained on",
+        "people enrolled": report["people"],
+        "people enrolled nowhere": report["impostors"],
+        "view difference": "at least 30 degrees",
     }
-    if BASELINE in report["identification"]:
-        metrics["rank-1 of the gait energy image"] = _measure(report["identification"][BASELINE]["rank"]["1"])
-    for task, rows in report["attributes"].items():
-        metrics[task] = {
-            key: _measure(value)
-            for key, value in rows[row].items()
-            if key in ("mae", "baseline_mae", "auc", "coverage")
-        }
+    for found in report["identification"]:
+        if found["row"] in ROWS and found["name"] in (row, BASELINE):
+            key = f"{found['row']}, {found['gallery']}" + (", baseline" if found["name"] == BASELINE else "")
+            metrics[key] = {
+                "rank-1": _measure(found["rank1"]),
+                "rank-1 by chance": round(found["chance"], 4),
+                "FNIR at 1 % FPIR": _measure(found["fnir"]),
+            }
+    for found in report["attributes"]:
+        if found["row"] == ROWS[0] and found["name"] == row:
+            keys = [key for key in ("mae", "mean", "auc") if key in found]
+            metrics[found["task"]] = {key: _measure(found[key]) for key in keys}
     return metrics
 
 

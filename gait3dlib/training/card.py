@@ -11,10 +11,10 @@ from gait3dlib.training.folder import environment
 
 LICENCE = "Apache-2.0"
 LIMITS = [
-    "trained on simulated walkers in tight skin: on people, in clothes and shoes, nothing was measured",
-    "one person in view, nobody and nothing in front of them",
+    "what it was trained on is named below; for other people, clothes and sensors nothing was measured",
+    "of simulated walkers: a figure on them says nothing about people",
     "age is hardly visible in adults; its spread is wide and must be shown with it",
-    "errors of outlines and keypoints are set by hand in the simulation; a detector's may differ",
+    "errors of outlines and keypoints in simulated data are those of one detector; another's may differ",
 ]
 MUST_NOT = [
     "recognising people who did not agree to it",
