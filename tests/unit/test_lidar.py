@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sensing import everything, free_port
 
 from gait3dlib.errors import ConfigError, InputError, SensorError
 from gait3dlib.sensors import Pump, Rig, open_sensor
@@ -24,27 +25,9 @@ from gait3dlib.sensors.livox import Livox
 from gait3dlib.simulation import packets
 from gait3dlib.simulation.lidar import Sweep
 from gait3dlib.simulation.packets import Packet, write_capture
-from gait3dlib.types import EndOfStream, Frame, Sensor
+from gait3dlib.types import Frame
 
 RNG = np.random.default_rng(3)
-
-
-def everything(sensor: Sensor) -> list[Frame]:
-    def frames() -> Iterator[Frame]:
-        with sensor:
-            while True:
-                try:
-                    yield sensor.read(1.0)
-                except EndOfStream:
-                    return
-
-    return list(frames())
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("", 0))
-        return int(sock.getsockname()[1])
 
 
 # ---- order ----------------------------------------------------------------------------------------
