@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +62,15 @@ def test_wrong_words_exit_with_2_and_a_hint(
 
 def test_the_command_line_is_light() -> None:
     heavy = "torch", "numpy", "h5py", "cv2", "pydantic"
-    code = f"import gait3dlib.cli, sys; print([m for m in {heavy} if m in sys.modules])"
-    started = time.monotonic()
+    # processor time: what else runs on the machine is not the command line's fault
+    code = (
+        "import sys, time; start = time.process_time(); import gait3dlib.cli;"
+        f"print([m for m in {heavy} if m in sys.modules]); print(time.process_time() - start)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
-    assert time.monotonic() - started < 5.0  # 0.2 s on an idle machine
+    held, seconds = out.stdout.splitlines()
+    assert held == "[]"
+    assert float(seconds) < 2.0  # 0.2 s on an idle machine
 
 
 # ---- how a verb ends ------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from commands import gait3d, good, said_json, with_weights
 
+from gait3dlib.cli.card import _lines
+
 pytestmark = pytest.mark.usefixtures("at_home")
 
 
@@ -60,13 +62,7 @@ def test_cards() -> None:
     held = said_json("card", "simulated_walkers")
     assert (held["kind"], held["name"]) == ("data", "simulated_walkers")
     assert "must not be used for" in good("card", "simulated_walkers").stdout
-    assert models_lines({"a": {"b": 1, "c": [2, 3]}, "d": "e"}) == "a: b: 1, c: 2, 3\nd: e"
-
-
-def models_lines(value: object) -> str:
-    from gait3dlib.cli.models import _lines
-
-    return _lines(value)
+    assert _lines({"a": {"b": 1, "c": [2, 3]}, "d": "e"}) == "a: b: 1, c: 2, 3\nd: e"
 
 
 def test_doctor(capfd: pytest.CaptureFixture[str]) -> None:
