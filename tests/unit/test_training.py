@@ -75,3 +75,17 @@ def test_a_wrong_fusion_fails_before_anything_runs(
     with pytest.raises(ConfigError, match=message):
         tiny.train_fusion(tmp_path / "encoders", world, tmp_path / "run", fusion=fusion)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["silhouette", "fusion/all", "configs/fusion/all.yaml", "opengait/gaitbase_gait3d"]
+)
+def test_a_shipped_config_is_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gait3dlib.cli.models import _config
+
+    monkeypatch.chdir(tmp_path)
+    assert _config(name).is_file()
+    with pytest.raises(ConfigError, match="there is no config 'fusion/al'; did you mean 'fusion/all'"):
+        _config("fusion/al")

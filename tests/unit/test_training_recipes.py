@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from gait3dlib.cards import ModelCard
 from gait3dlib.cards import read as read_card
 from gait3dlib.data.augment import Augment
 from gait3dlib.data.recordings import WalkFolder
+from gait3dlib.data.tokens import encode_walks
 from gait3dlib.errors import InputError, WeightsError
 from gait3dlib.fusion import weights
 from gait3dlib.recording import Truth, open_recording, save
 from gait3dlib.training.cache import TokenCache, WalkTokens
 from gait3dlib.training.labels import Targets
+from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.types import GaitSequence, Labels, Tokens
 
 # ---- recipes ------------------------------------------------------------------------------------
@@ -82,6 +85,47 @@ def test_a_fusion_run_leaves_a_weights_folder(encoders: Path, world: Path, tmp_p
     assert any("rank1_silhouette+skeleton_map" in line for line in said)
     card, _ = read_card(ModelCard, folder / "fusion.md")
     assert card.people == 4
+
+
+def test_end_to_end_the_encoders_learn_too_and_their_norms_stand_still(
+    encoders: Path, world: Path, tmp_path: Path
+) -> None:
+    folder = tiny.train_fusion(
+        encoders, world, tmp_path, finetune=True, task_weights="learned", fusion={"protect": True}
+    )
+    model, info = weights.load(folder, sorted(tiny.MODALITIES))
+    assert info["abstain"] == {"age": 0.95, "bmi": 0.95, "gender": 0.6}
+    for name in tiny.MODALITIES:
+        before, after = (weights.read(f / f"{name}.safetensors")[0] for f in (encoders, folder))
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        assert "project" in moved
+        assert not any("running" in key for key in moved)
+        card, _ = read_card(ModelCard, folder / f"{name}.md")
+        assert card.people == 4
+    assert not any("log_variance" in key for key in model.state_dict()), "of training only"
+    logged = (tmp_path / "metrics.csv").read_text()
+    assert "data_wait" in logged
+    assert "rank1_silhouette+skeleton_map" in logged
+
+
+def test_what_is_written_is_what_was_measured(world: Path, tmp_path: Path) -> None:
+    """The head's norm becomes part of the encoder, and the card's rank-1 is of what is written."""
+    path = tiny.train_encoder("silhouette", world, tmp_path)
+    card, _ = read_card(ModelCard, path.with_suffix(".md"))
+    tensors, meta = weights.read(path)
+    modality = weights.make_modality("silhouette", meta["config"])
+    encoder = modality.encoder(16)
+    encoder.load_state_dict(tensors)
+    folder = WalkFolder(world)
+    chosen = [i for i, walk in enumerate(folder.walks) if walk.subject >= "p4"]
+    samples = folder.prepare("silhouette", meta["config"], jobs=1)
+    tokens = encode_walks(encoder, modality, [samples[i] for i in chosen])
+    unit = torch.nn.functional.normalize(tokens.values, dim=2).numpy()
+    rank1 = cross_view_rank1(unit, [folder.walks[i] for i in chosen])
+    assert card.metrics["validation_rank1"] == pytest.approx(rank1)
+    inputs = json.loads((tmp_path / "inputs.json").read_text())
+    assert inputs["data"]["train"]["people"] == 4
+    assert inputs["data"]["validation"]["walks"] == 8
 
 
 def test_encoders_must_fit_each_other(encoders: Path, world: Path, tmp_path: Path) -> None:
