@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gait3dlib import _resources, cards
+from gait3dlib import _resources
 from gait3dlib.cli import _options as option
 from gait3dlib.cli._output import console, note, show_json, show_table, simple_table
 from gait3dlib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gait3dlib import cards
 
 
 def card(
@@ -38,6 +41,8 @@ def card(
         return
     held = _held(name)
     if out is not None:
+        from gait3dlib import cards
+
         out.write_text(cards.page(held), encoding="utf-8")
         note(f"written: {out}")
     if as_json:
@@ -55,6 +60,8 @@ def card(
 
 
 def _held(name: str) -> list[tuple[cards.ModelCard | cards.DataCard, str]]:
+    from gait3dlib import cards
+
     folder = Path(name)
     if folder.is_dir():
         inside = folder / "weights"
@@ -65,6 +72,8 @@ def _held(name: str) -> list[tuple[cards.ModelCard | cards.DataCard, str]]:
 
 
 def _list(as_json: bool) -> None:
+    from gait3dlib import cards
+
     names = cards.names()
     if as_json:
         show_json({"cards": names})
@@ -73,6 +82,8 @@ def _list(as_json: bool) -> None:
 
 
 def _kind(held: cards.ModelCard | cards.DataCard) -> str:
+    from gait3dlib import cards
+
     return "data" if isinstance(held, cards.DataCard) else "model"
 
 

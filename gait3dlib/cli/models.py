@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -130,6 +131,8 @@ def train(
     from gait3dlib.training import train as run
 
     weights = run(path, out, overrides=overrides or (), resume=resume, report=note)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return
     if as_json:
         show_json({"weights": str(weights)})
     else:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait3dlib.errors import InputError
-from gait3dlib.simulation.rays import embree
+from gait3dlib.simulation.rays import RayMesh
 from gait3dlib.types import Calibration
+
+FARTHEST_M = 1e3  # what lies farther is not seen
 
 
 def look_at(
@@ -88,23 +90,15 @@ class Scene:
     """
 
     def __init__(self, vertices: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any]]) -> None:
-        core, mesh = embree()
-        # single precision: near the origin it resolves micrometres
-        self._shift = np.asarray(vertices, dtype=np.float64).mean(axis=0)
-        self._scene = core.EmbreeScene()
-        corners = (vertices - self._shift).astype(np.float32)[faces]
-        self._mesh = mesh.TriangleMesh(self._scene, corners)
+        self._mesh = RayMesh(vertices, faces)
 
     def depth(
         self, calibration: Calibration, columns: NDArray[np.floating[Any]], rows: NDArray[np.floating[Any]]
     ) -> NDArray[np.float32]:
         """Depth along the optical axis in metres at pixel coordinates, 0 where nothing is hit."""
         rays = pixel_rays(calibration, columns, rows)
-        flat = np.ascontiguousarray(rays.reshape(-1, 3))
-        origin = (camera_position(calibration) - self._shift).astype(np.float32)
-        origins = np.ascontiguousarray(np.broadcast_to(origin, flat.shape))
-        distance = self._scene.run(origins, flat, query="DISTANCE")
-        return np.where(distance < 1e3, distance, 0.0).astype(np.float32).reshape(rays.shape[:-1])
+        distance = self._mesh.distance(camera_position(calibration), rays.reshape(-1, 3))
+        return np.where(distance < FARTHEST_M, distance, np.float32(0)).reshape(rays.shape[:-1])
 
 
 def look_in_box(

@@ -82,9 +82,7 @@ class RayMesh:
             origins: ``[3]`` of all rays, or ``[N, 3]``.
             directions: ``[N, 3]``, of any length.
         """
-        starts = (np.asarray(origins, dtype=np.float64) - self._shift).astype(np.float32)
-        starts = np.ascontiguousarray(np.broadcast_to(starts, directions.shape))
-        rays = np.ascontiguousarray(directions, dtype=np.float32)
+        starts, rays = self._rays(origins, directions)
         found = self._scene.run(starts, rays, output=True)
         face = found["primID"]
         normal = found["Ng"]
@@ -94,3 +92,13 @@ class RayMesh:
         return Hits(
             np.where(hit, found["tfar"], np.float32(np.inf)), face, np.where(hit, cosine, np.float32(0))
         )
+
+    def distance(self, origins: NDArray[np.floating[Any]], directions: F32) -> F32:
+        """How far each ray goes, float32 ``[N]`` as in :class:`Hits`; faster where nothing else is asked."""
+        distance = self._scene.run(*self._rays(origins, directions), query="DISTANCE")
+        return np.where(distance < FAR, distance, np.float32(np.inf))
+
+    def _rays(self, origins: NDArray[np.floating[Any]], directions: F32) -> tuple[F32, F32]:
+        starts = (np.asarray(origins, dtype=np.float64) - self._shift).astype(np.float32)
+        starts = np.ascontiguousarray(np.broadcast_to(starts, directions.shape))
+        return starts, np.ascontiguousarray(directions, dtype=np.float32)

@@ -139,18 +139,22 @@ def train_fusion(
             "abstain": vars(silent),
         }
         weights.save(target, whole, settings=settings, fusion=shape, info=info)
-        if not finetune:
-            for (
-                name
-            ) in modalities:  # byte for byte the encoder that was trained: its card speaks of that file
-                shutil.copyfile(encoders / f"{name}.safetensors", target / f"{name}.safetensors")
+        about: dict[str, Any] = {
+            "data": data_cards or ["not stated"],
+            "people": len(task.targets.people),
+            "metrics": {"validation people": validation_people, **figures},
+            "config": str(out / "config.yaml"),
+        }
+        for name in modalities:
+            path = target / f"{name}.safetensors"
+            if finetune:
+                write_card(path, task=f"The streams of {name} to tokens, tuned with the fusion.", **about)
+            else:  # byte for byte what was trained: its card speaks of that file
+                shutil.copyfile(encoders / path.name, path)
         write_card(
             target / f"{weights.FUSION}.safetensors",
             task=f"Tokens of {' and '.join(sorted(modalities))} to identity, age, BMI and gender.",
-            data=data_cards or ["not stated"],
-            people=len(task.targets.people),
-            metrics={"validation people": validation_people, **figures},
-            config=str(out / "config.yaml"),
+            **about,
         )
     loop.fabric.barrier()
     return target

@@ -67,8 +67,8 @@ class Recognition:
     ``score`` is the best candidate's; the answer is "unknown" when it is below ``threshold``.
     ``calibrated`` is False when the threshold comes from simulated walkers instead of the user's site.
     ``female`` is a probability. ``weights`` is the share of attention each modality got, ``streams`` the
-    streams that each modality used. Times are on the walk's own clock. ``reason`` says why nobody was searched
-    for where what was seen is not enough to judge; then the score is NaN.
+    streams that each modality used. Times are on the walk's own clock. ``reason`` says why nobody was
+    searched for where what was seen is not enough to judge; then the score is NaN.
     """
 
     identity: str

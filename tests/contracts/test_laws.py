@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 import tiny
 import torch
 
-from gait3dlib import Pipeline, _resources, config, registry, training
+from gait3dlib import Pipeline, registry
 from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.fusion import weights
 from gait3dlib.fusion.model import GaitModel
@@ -94,10 +94,21 @@ def test_dropped_is_never_there_whatever_it_held(
     assert (wanted.weights[:, NAMES.index(name)] == 0).all()
 
 
+def some_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All subsets of up to four names; of more, each name alone, all but each, all, and two dozen others."""
+    every = [s for k in range(1, len(names) + 1) for s in itertools.combinations(names, k)]
+    if len(names) <= 4:
+        return every
+    ends = [s for s in every if len(s) in (1, len(names) - 1, len(names))]
+    between = [s for s in every if s not in ends]
+    drawn = np.random.default_rng(0).permutation(len(between))[:24]
+    return ends + [between[i] for i in drawn]
+
+
 def test_in_one_batch_some_walks_lack_what_others_have(
     model: GaitModel, samples: dict[str, list[Sample]]
 ) -> None:
-    subsets = [s for k in range(1, len(NAMES) + 1) for s in itertools.combinations(NAMES, k)]
+    subsets = some_subsets(NAMES)
     walks = {n: list(itertools.islice(itertools.cycle(samples[n]), len(subsets))) for n in NAMES}
     rows = {n: [walks[n][i] if n in s else None for i, s in enumerate(subsets)] for n in NAMES}
     mixed = batches(model, rows)
@@ -111,13 +122,22 @@ def test_in_one_batch_some_walks_lack_what_others_have(
             same(row, alone, **CLOSE32)
 
 
+def orders(names: list[str]) -> list[tuple[str, ...]]:
+    """All orders of up to three names; of more, both ways round and a dozen others."""
+    if len(names) <= 3:
+        return list(itertools.permutations(names))
+    rng = np.random.default_rng(0)
+    drawn = [tuple(names[i] for i in rng.permutation(len(names))) for _ in range(12)]
+    return [tuple(names), tuple(reversed(names)), *drawn]
+
+
 def test_the_order_of_modalities_changes_nothing(model: GaitModel, samples: dict[str, list[Sample]]) -> None:
     whole = batches(model, {n: rows[:2] for n, rows in samples.items()})
     other = weights.untrained(dict(reversed(SETTINGS.items())), tiny.FUSION, seed=1)
     assert weights.fingerprint(other) == weights.fingerprint(model)
     with torch.inference_mode():
         wanted = model(whole)
-        for order in itertools.permutations(whole):
+        for order in orders(sorted(whole)):
             same(model({name: whole[name] for name in order}), wanted)
             same(other({name: whole[name] for name in order}), wanted)
 
@@ -393,36 +413,3 @@ def test_cuda_and_cpu_answer_the_same(claimed: Path, strolls: list[GaitSequence]
 def test_training_runs_on_cuda(small_world: Path, tmp_path: Path) -> None:
     tiny.train_encoder("silhouette", small_world, tmp_path / "encoders")
     weights.load(tiny.train_fusion(tmp_path / "encoders", small_world, tmp_path / "fusion"), ["silhouette"])
-
-
-# ---- 8: every config builds and takes a training step ---------------------------------------------
-
-CONFIGS = _resources.shipped("configs")
-SMALL = [
-    "schedule.steps=1",
-    "schedule.people=2",
-    "schedule.walks=2",
-    "schedule.frames=3",
-    "validation_people=2",
-]
-
-
-def test_every_shipped_config_takes_a_training_step(small_world: Path, tmp_path: Path) -> None:
-    read = {path: config.read(path) for path in sorted(CONFIGS.glob("*.yaml"))}
-    assert read
-    trained = set()
-    for path, values in sorted(read.items(), key=lambda item: item[1]["recipe"]):  # encoders before fusions
-        data = [f"data={small_world}", *SMALL]
-        if values["recipe"] == "encoder":
-            tiny.prepare(small_world, values["modality"])
-            made = training.train(path, tmp_path / "encoders", overrides=data, report=lambda text: None)
-            assert weights.read(made)[1]["trained"] is True
-            trained.add(made.stem)
-            continue
-        data += [f"encoders={tmp_path / 'encoders'}", "variants=1"]
-        folder = training.train(path, tmp_path / path.stem, overrides=data, report=lambda text: None)
-        with Pipeline.from_pretrained(folder, device="cpu") as pipeline:
-            assert pipeline.trained
-            assert pipeline.embed(next(iter(open_recording(next(small_world.glob("*.h5")))))).size <= 1024
-            assert set(pipeline.modalities) <= trained
-    assert trained == set(NAMES), "every modality has a config that trains it"

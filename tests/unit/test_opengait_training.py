@@ -63,12 +63,60 @@ def test_a_number_of_frames_is_drawn_for_every_walk() -> None:
     np.testing.assert_allclose(counts[3:] / 900, 1 / 3, atol=0.06)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 90), st.integers(0, 50))
+def test_snippets_stay_in_their_segments(length: int, seed: int) -> None:
+    draw = FrameSampler(32, order="snippet", segment=16, snippets=4)
+    index = draw(length, np.random.default_rng(seed))
+    np.testing.assert_array_equal(index, draw(length, np.random.default_rng(seed)))
+    first = int(np.random.default_rng(seed).integers(1, 17))
+    edges = sorted({0, length, *range(first, length, 16)})
+    groups = index.reshape(4, 8)
+    segments = np.searchsorted(edges, groups, side="right")
+    assert (segments == segments[:, :1]).all(), "eight of one segment"
+    assert (np.diff(segments[:, 0]) >= 0).all(), "segments in their order"
+    if len(edges) - 1 >= 4:
+        assert len(set(segments[:, 0])) == 4, "of four different ones"
+    for group, place in zip(groups, segments[:, 0], strict=True):
+        size = edges[place] - edges[place - 1]
+        assert (np.diff(group) >= (0 if size < 8 else 1)).all()
+
+
+def test_tracklets_are_runs_and_their_lengths_are_drawn_as_asked() -> None:
+    draw, rng = FrameSampler(32, order="tracklet"), np.random.default_rng(0)
+    counts: dict[int, int] = {8: 0, 16: 0, 32: 0}
+    for _ in range(1500):
+        index = draw(200, rng)
+        assert index.shape == (32,)
+        assert ((index >= 0) & (index < 200)).all()
+        breaks = np.flatnonzero(np.diff(index) != 1) + 1
+        assert not (breaks % 8).any(), "contiguous inside a run"
+        counts[32 if not len(breaks) else 16 if not (breaks % 16).any() else 8] += 1
+    np.testing.assert_allclose([counts[n] / 1500 for n in (8, 16, 32)], [0.2, 0.3, 0.5], atol=0.05)
+    short = draw(5, rng)
+    assert short.shape == (32,)
+    assert set(short.tolist()) == set(range(5))
+
+
 def test_a_test_sees_the_first_720_frames() -> None:
     assert all_frames(3).tolist() == [0, 1, 2]
     assert (len(all_frames(1000)), int(all_frames(1000)[-1])) == (720, 719)
 
 
-@pytest.mark.parametrize("wrong", [{"order": "sorted"}, {"skip": 2}, {"at_least": 31}, {"frames": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"order": "sorted"},
+        {"skip": 2},
+        {"at_least": 31},
+        {"frames": 0},
+        {"order": "snippet", "frames": 30},
+        {"order": "snippet", "frames": 32, "at_least": 8},
+        {"order": "tracklet", "frames": 24},
+        {"order": "tracklet", "frames": 32, "shares": [0.5, 0.5]},
+        {"order": "tracklet", "frames": 32, "shares": [0.5, 0.5, 0.5]},
+    ],
+)
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         build(FrameSampler, wrong)

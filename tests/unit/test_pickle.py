@@ -22,6 +22,7 @@ ARRAYS = [
     np.arange(6, dtype=">f8").reshape(3, 2),
     np.array([[True, False, True]]),
     np.zeros((0, 3), np.float32),
+    np.zeros(0, np.bool_),
     np.array(7, np.int64),
     np.arange(5, dtype=np.float16)[::-2],
     np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
@@ -47,8 +48,6 @@ class Foreign:
 @pytest.mark.parametrize("index", range(len(ARRAYS)))
 def test_arrays_come_back(index: int, protocol: int) -> None:
     array = ARRAYS[index]
-    if protocol < 2 and array.dtype.kind == "b" and not array.size:
-        pytest.skip("nothing to write")
     for value in (array, [array, array], {"v": array, "n": (1, -2, 2.5, None, True, "ü", b"\xff", 10**30)}):
         back = loads(pickle.dumps(value, protocol))
         got = back["v"] if isinstance(back, dict) else back[1] if isinstance(back, list) else back

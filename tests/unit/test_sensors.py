@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sensing import everything
 
 from gait3dlib.errors import ConfigError, Gait3DError, InputError, SensorError, UnknownComponent
 from gait3dlib.recording import RecordingWriter, load, save
 from gait3dlib.sensors import Pump, open_sensor
 from gait3dlib.sensors.replay import Replay
 from gait3dlib.sensors.video import Video
-from gait3dlib.types import Calibration, EndOfStream, Frame, GaitSequence, Sensor, Stream, StreamSpec
-
-
-def everything(sensor: Sensor) -> list[Frame]:
-    """All frames of a finite sensor."""
-
-    def frames() -> Iterator[Frame]:
-        with sensor:
-            while True:
-                try:
-                    yield sensor.read(1.0)
-                except EndOfStream:
-                    return
-
-    return list(frames())
-
+from gait3dlib.types import Calibration, EndOfStream, GaitSequence, Sensor, Stream, StreamSpec
 
 # ---- replay ---------------------------------------------------------------------------------------
 

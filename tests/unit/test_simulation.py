@@ -1,6 +1,7 @@
+"""What is seen of simulated walkers, data sets of them, and the simulated sensor."""
+
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -11,13 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gait3dlib.body import MIRROR, Body, BodyShape
 from gait3dlib.errors import ConfigError, InputError, SensorError
 from gait3dlib.recording import Truth, open_recording
 from gait3dlib.sensors import open_sensor
 from gait3dlib.sensors.simulated import Simulated
 from gait3dlib.simulation import (
-    GaitStyle,
     View,
     Walker,
     noise,
@@ -25,23 +24,8 @@ from gait3dlib.simulation import (
     observe_views,
     sample_walker,
     simulate,
-    style,
 )
-from gait3dlib.simulation.camera import Scene, camera_position, look_at, look_in_box, pixel_rays, project
-from gait3dlib.simulation.curves import KEY_POINTS, curve
-from gait3dlib.simulation.motion import SAMPLES, Cycle, _Legs, walking_cycle
-from gait3dlib.simulation.walker import _reachable
 from gait3dlib.types import EndOfStream, Frame, GaitSequence, Sensor, Stream
-
-LEFT, RIGHT = 0, 1
-FLIP_Y = np.diag([1.0, -1.0, 1.0])
-
-
-@pytest.fixture(scope="module")
-def average() -> Cycle:
-    """The average style on an average man."""
-    body = Body.load("low").shape(BodyShape(35, "male", 1.76, 76))
-    return walking_cycle(body, GaitStyle(), walk_ratio=0.0065, speed_m_s=1.4)
 
 
 @pytest.fixture(scope="module")
@@ -54,291 +38,6 @@ def views(people: list[Walker]) -> dict[float, GaitSequence]:
     angles = (0.0, 90.0, 180.0, 270.0)
     seen = observe_views(people[1], angles, seed=1, fps=15, streams=("silhouette", "keypoints", "depth"))
     return {angle: walk for angle, (walk, _) in zip(angles, seen, strict=True)}
-
-
-def pitch(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees about +y: positive moves what hangs down backwards."""
-    return np.rad2deg(np.arctan2(rotations[..., 0, 2], rotations[..., 2, 2]))
-
-
-def stance(walker: Walker) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Contact points [T, 2, 3, 3] of a walk's cycle, their steps to the next sample, and the bearing."""
-    motion = walker.walk(seed=1)
-    cycle = motion.cycle
-    legs = _Legs(walker.body(), motion.style, 1.0)
-    points = legs.contacts(*legs.kinematics(cycle.rotations, cycle.root))
-    onward = np.roll(points, -1, axis=0)
-    onward[-1, ..., 0] += cycle.stride_m
-    return points, onward - points, cycle.bearing
-
-
-# Motion -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(KEY_POINTS))
-def test_a_fourier_series_goes_through_its_published_key_points(name: str) -> None:
-    percent, degrees = np.array(KEY_POINTS[name]).T
-    error = curve(name, percent / 100) - degrees
-    assert np.abs(error).max() < max(1.0, 0.05 * np.ptp(degrees))
-
-
-def test_knee_and_hip_of_the_average_walk_match_the_textbook(average: Cycle) -> None:
-    knee = pitch(average.rotations[:, 4])
-    hip = -pitch(average.rotations[:, 1])
-    percent = np.arange(SAMPLES) * 100 / SAMPLES
-    assert 55 < knee.max() < 68
-    assert 68 <= percent[knee.argmax()] <= 80
-    loading, standing = knee[percent < 25].max(), knee[(percent > 30) & (percent < 50)].min()
-    assert 12 < loading < 25
-    assert 0 <= standing < 9
-    assert knee.min() > -0.5  # no knee bends forwards
-    assert 20 < np.ptp(hip) < 60
-    assert 45 <= percent[hip.argmin()] <= 63
-    ankle = -pitch(average.rotations[:, 7])
-    assert 55 <= percent[ankle.argmin()] <= 72  # push-off
-
-
-@pytest.mark.data
-def test_the_average_walk_resembles_a_measured_one(average: Cycle, data_dir: Path) -> None:
-    lines = (data_dir / "opensim/Gait2392_Simbody/subject01_walk1_ik.mot").read_text().splitlines()
-    start = lines.index("endheader") + 1
-    table = np.array([line.split() for line in lines[start + 1 :] if line.strip()], dtype=float)
-    measured = dict(zip(lines[start].split(), table.T, strict=True))
-    bent = -measured["knee_angle_r"]
-    peaks = [i for i in range(15, len(bent) - 15) if bent[i] > 50 and bent[i] == bent[i - 15 : i + 15].max()]
-    place = np.linspace(peaks[0], peaks[1], SAMPLES, endpoint=False)
-
-    def of_cycle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.interp(place, np.arange(len(values)), values)
-
-    knee, hip = of_cycle(bent), of_cycle(measured["hip_flexion_r"])
-    ours = pitch(average.rotations[:, 5]), -pitch(average.rotations[:, 2])
-    shift = max(range(SAMPLES), key=lambda k: float(np.corrcoef(np.roll(ours[0], k), knee)[0, 1]))
-    assert np.corrcoef(np.roll(ours[0], shift), knee)[0, 1] > 0.9
-    assert np.corrcoef(np.roll(ours[1], shift), hip)[0, 1] > 0.9
-
-
-def test_without_asymmetries_left_and_right_are_mirror_images(average: Cycle) -> None:
-    other = np.roll(average.rotations, SAMPLES // 2, axis=0)[:, MIRROR]
-    np.testing.assert_allclose(average.rotations, FLIP_Y @ other @ FLIP_Y, atol=1e-6)
-
-
-def test_a_cycle_has_the_asked_speed_and_repeats_after_a_stride(average: Cycle) -> None:
-    assert average.speed_m_s == pytest.approx(1.4)
-    assert average.stride_m / 2 / average.cadence_per_min == pytest.approx(0.0065)
-    phase = np.linspace(-1.3, 2.9, 60)
-    rotations, root = average.at(phase)
-    later, further = average.at(phase + 1)
-    np.testing.assert_allclose(later, rotations, atol=1e-9)
-    np.testing.assert_allclose(further - root, np.tile([average.stride_m, 0, 0], (60, 1)), atol=1e-9)
-    np.testing.assert_allclose(
-        rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-6
-    )
-    forward = np.gradient(average.at(np.linspace(0, 1, 200))[1][:, 0])
-    assert forward.min() > 0
-
-
-def test_arms_swing_against_the_legs(people: list[Walker]) -> None:
-    for walker in people[:8]:
-        motion = walker.walk(seed=2, fps=40, seconds=3)
-        joints = walker.body().pose_joints(motion.rotations, motion.translation)
-        ahead = joints[..., 0] - joints[:, :1, 0]
-        for hand, foot in ((20, 7), (21, 8)):
-            assert np.corrcoef(ahead[:, hand], ahead[:, foot])[0, 1] < -0.5
-
-
-def test_feet_stand_on_the_ground_and_do_not_slide(people: list[Walker]) -> None:
-    slides = []
-    for walker in people[:20]:
-        points, steps, bearing = stance(walker)
-        assert points[..., 2].min() > -0.004
-        lowest = points[..., 2].argmin(axis=-1)
-        for foot in (LEFT, RIGHT):
-            firm = bearing[:, foot] > 0.98
-            assert 0.4 < firm.mean() < 0.72
-            assert points[firm, foot, :, 2].min(axis=1).max() < 0.004
-            slip = np.linalg.norm(steps[np.arange(SAMPLES), foot, lowest[:, foot], :2], axis=-1)
-            slides.append(slip[firm].sum())
-    assert np.median(slides) < 0.008  # path of the point that bears, over a whole stance
-    assert max(slides) < 0.02
-
-
-def test_the_skin_does_not_sink_into_the_ground(people: list[Walker]) -> None:
-    for walker in people[:6]:
-        motion = walker.walk(seed=3, fps=20, seconds=1.5)
-        vertices, _ = walker.body().pose(motion.rotations, motion.translation)
-        assert -0.008 < vertices[..., 2].min() < 0.008
-
-
-# People -------------------------------------------------------------------------------------------------
-
-
-def test_walkers_follow_published_norms() -> None:
-    adults: dict[str, list[tuple[float, float, float]]] = {"female": [], "male": []}
-    for index in range(55):
-        walker = sample_walker(9, index)
-        labels = walker.labels
-        assert labels.gender is not None and labels.age_years is not None and labels.height_m is not None
-        assert 6 <= labels.age_years <= 85
-        if 20 <= labels.age_years < 60:
-            cycle = walker.walk(seed=0).cycle
-            row = (cycle.speed_m_s, cycle.cadence_per_min, cycle.stride_m / 2 / labels.height_m)
-            adults[labels.gender].append(row)
-    women, men = np.array(adults["female"]), np.array(adults["male"])
-    assert min(len(women), len(men)) >= 8
-    # Bohannon 1997: 1.39 to 1.46 m/s, standard deviation 0.1 to 0.23; Oberg 1993: cadence 110 to 125
-    for group in (women, men):
-        assert 1.27 < group[:, 0].mean() < 1.52
-        assert 0.39 < group[:, 2].mean() < 0.44
-    assert 114 < women[:, 1].mean() < 125
-    assert 107 < men[:, 1].mean() < 119
-
-
-def test_norms_by_age_sex_and_build() -> None:
-    drawn = [
-        style.sample_style(np.random.default_rng(i), age_years=40, gender="male", height_m=1.76, bmi=25)
-        for i in range(200)
-    ]
-    assert np.mean([s.speed_m_s for s in drawn]) == pytest.approx(1.46, abs=0.04)
-    assert 0.10 < np.std([s.speed_m_s for s in drawn]) < 0.20
-
-    def mean(part: str, **changed: float | str) -> float:
-        labels = {"age_years": 30.0, "gender": "male", "height_m": 1.7, "bmi": 23.0, **changed}
-        drawn = [style.sample_style(np.random.default_rng(i), **labels) for i in range(60)]  # type: ignore[arg-type]
-        return float(np.mean([getattr(s, part) for s in drawn]))
-
-    assert mean("speed_m_s", age_years=80) < 0.95 * mean("speed_m_s")
-    assert mean("trunk_lean", age_years=80) > mean("trunk_lean") + 2
-    assert mean("step_width_m", bmi=35) > mean("step_width_m") + 0.03
-    assert mean("pelvis_obliquity_gain", gender="female") > mean("pelvis_obliquity_gain") + 0.2
-    small, tall = (style.norm_walk_ratio(30, "male", h) for h in (1.6, 1.9))
-    assert tall / small == pytest.approx((1.9 / 1.6) ** 1.5)
-    # a child of seven: some 1.1 m/s and 140 steps a minute (Sutherland 1980)
-    speed, ratio = style.norm_speed_m_s(7, "male", 1.22), style.norm_walk_ratio(7, "male", 1.22)
-    assert 1.0 < speed < 1.25
-    assert 128 < np.sqrt(60 * speed / ratio) < 150
-
-
-def test_nothing_but_the_named_norms_ties_a_style_to_labels() -> None:
-    one = style.sample_style(np.random.default_rng(4), age_years=30, gender="male", height_m=1.8, bmi=22)
-    two = style.sample_style(np.random.default_rng(4), age_years=80, gender="female", height_m=1.5, bmi=31)
-    differ = {n for n in style.names() if getattr(one, n) != getattr(two, n)}
-    assert differ == {
-        "speed_m_s", "step_width_m", "toe_out", "knee_offset", "push_off_gain", "heel_strike_gain",
-        "pelvis_obliquity_gain", "trunk_sway", "trunk_lean", "kyphosis", "head_pitch", "shoulder_abduction",
-        "arm_swing_gain", "elbow_offset",
-    }  # fmt: skip
-
-
-def test_one_person_varies_less_than_people_do() -> None:
-    rng = np.random.default_rng(0)
-    base = GaitStyle()
-    days = np.array([base.vary(rng).vector() for _ in range(400)])
-    share = days.std(axis=0) / style.spreads()
-    gait = [style.names().index(n) for n in ("trunk_lean", "toe_out", "arm_lag", "head_pitch")]
-    np.testing.assert_allclose(share[gait], style.WITHIN_BETWEEN, rtol=0.15)
-    assert days[:, 0].std() / base.speed_m_s == pytest.approx(style.TIMING_WITHIN, rel=0.15)
-    assert (share < 0.6).all()
-
-
-def test_walkers_are_reproducible_and_have_the_body_that_their_labels_state(people: list[Walker]) -> None:
-    assert sample_walker(5, 3) == people[3]
-    assert sample_walker(6, 3) != people[3]
-    for walker in people[:6]:
-        body, labels = walker.body(), walker.labels
-        assert labels.height_m is not None
-        assert body.height_m == pytest.approx(labels.height_m, rel=1e-3)
-        assert body.mass_kg == pytest.approx(labels.mass_kg, rel=1e-3)
-
-
-def test_a_mass_that_no_body_has_is_moved_to_one_that_it_has() -> None:
-    asked = BodyShape(30, "female", 1.62, 46 * 1.62**2)
-    with pytest.raises(InputError):
-        Body.load("low").shape(asked)
-    found = _reachable(asked)
-    assert 30 < found.mass_kg / 1.62**2 < 40
-    assert Body.load("low").shape(found).mass_kg == pytest.approx(found.mass_kg, rel=1e-3)
-
-
-def test_two_walks_of_one_person_differ_and_bad_ones_are_refused(people: list[Walker]) -> None:
-    first, second, again = (people[0].walk(seed=seed) for seed in (1, 2, 1))
-    np.testing.assert_array_equal(first.rotations, again.rotations)
-    assert first.style != second.style
-    assert first.cycle.speed_m_s == pytest.approx(second.cycle.speed_m_s, rel=0.12)
-    assert np.interp(1.0, first.t_s, first.translation[:, 0]) == pytest.approx(0, abs=1e-9)
-    faster = people[0].walk(seed=1, speed=1.3).cycle
-    ratio = first.cycle.stride_m / first.cycle.cadence_per_min
-    assert faster.stride_m / faster.cadence_per_min == pytest.approx(ratio)
-    for bad in ({"speed": 3.0}, {"fps": 0.0}, {"seconds": 0.01}, {"seconds": float("nan")}):
-        with pytest.raises(InputError):
-            people[0].walk(seed=1, **bad)  # type: ignore[arg-type]
-
-
-# Camera -------------------------------------------------------------------------------------------------
-
-
-def ball(centre: NDArray[np.float64], radius: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    rings, sectors = 120, 240
-    theta = np.linspace(0, np.pi, rings + 1)[:, None]
-    phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False)[None]
-    z = np.broadcast_to(np.cos(theta), (rings + 1, sectors))
-    unit = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), z], -1).reshape(-1, 3)
-    i, j = np.mgrid[:rings, :sectors]
-    a, b = i * sectors + j, i * sectors + (j + 1) % sectors
-    faces = np.concatenate([np.stack([a, b, a + sectors], -1), np.stack([b, b + sectors, a + sectors], -1)])
-    return centre + radius * unit, faces.reshape(-1, 3)
-
-
-def test_a_ball_is_seen_where_geometry_says() -> None:
-    centre, radius = np.array([0.3, -0.4, 1.1]), 0.35
-    camera = look_at(np.array([3.0, 2.0, 1.8]), np.array([0.0, 0.0, 1.0]), width=160, height=120)
-    x, y = np.meshgrid(np.arange(160.0), np.arange(120.0))
-    depth = Scene(*ball(centre, radius)).depth(camera, x, y)
-
-    # the nearer root of |o + t d - c|^2 = r^2, rays scaled to depth
-    rays = pixel_rays(camera, x, y).astype(np.float64)
-    away = camera_position(camera) - centre
-    a, b = np.sum(rays**2, -1), np.sum(rays * away, -1)
-    inside = b**2 - a * (away @ away - radius**2)
-    true = np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, 0)
-    wrong = (depth > 0) != (true > 0)
-    outline = (true > 0) ^ ndimage.binary_erosion(true > 0)
-    assert wrong.sum() <= 0.02 * outline.sum()  # 0.02 pixels of mean error along the outline
-    # the polyhedron lies inside the ball, most at grazing rays
-    both = ndimage.binary_erosion(true > 0, iterations=2)
-    assert np.abs(depth - true)[both].max() < 1.5e-3
-
-
-def test_a_wall_has_the_depth_of_its_plane_and_no_ray_leaves_the_image() -> None:
-    camera = look_at(np.array([0.0, 0.0, 1.0]), np.array([5.0, 0.0, 1.0]), width=100, height=80)
-    corners = np.array([[4.0, -9.0, -9.0], [4.0, 9.0, -9.0], [4.0, 9.0, 9.0], [4.0, -9.0, 9.0]])
-    wall = Scene(corners, np.array([[0, 1, 2], [0, 2, 3]]))
-    x, y = np.meshgrid(np.arange(100.0), np.arange(80.0))
-    np.testing.assert_allclose(wall.depth(camera, x, y), 4.0, rtol=1e-5)
-    everywhere = np.array([-1e3, -1e3, 2e3, 2e3])
-    crop = look_in_box(wall, camera, np.array([-50.0, -10.0, 100.0, 100.0]), 50, everywhere)
-    assert (crop[:, :25] == 0).all()
-    assert (crop[:5] == 0).all()
-    assert (crop[5:45, 25:] > 0).all()
-    assert (crop[45:] == 0).all()
-    part = look_in_box(wall, camera, np.array([0.0, 0.0, 80.0, 80.0]), 40, np.array([20.0, 20.0, 30.0, 30.0]))
-    assert 0 < (part > 0).sum() < 18**2
-
-
-def test_projection_and_rays_are_inverse() -> None:
-    rng = np.random.default_rng(1)
-    camera = look_at(np.array([4.0, 3.0, 2.0]), np.array([0.0, 0.0, 0.9]))
-    points = rng.uniform(-1, 1, (50, 3))
-    seen = project(camera, points)
-    back = camera_position(camera) + pixel_rays(camera, seen[:, 0], seen[:, 1]) * seen[:, 2:]
-    np.testing.assert_allclose(back, points, atol=1e-5)
-    np.testing.assert_allclose(project(camera, np.array([[0.0, 0.0, 0.9]]))[0, :2], [639.5, 479.5])
-    higher = project(camera, points + np.array([0, 0, 0.1]))
-    assert (higher[:, 1] < seen[:, 1]).all()  # rows count downwards
-    with pytest.raises(InputError, match="straight above"):
-        look_at(np.zeros(3), np.array([0.0, 0.0, 1.0]))
-    with pytest.raises(InputError, match="extrinsics"):
-        project(dataclasses.replace(camera, extrinsics=None), points)
 
 
 # What is seen -------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_child(work: Callable[[], object], log: Path, env: Mapping[str, str]) -> int:
-    """Run something in a process of its own; returns its number. Forked: a new one would import for seconds."""
+    """Run something in a process of its own, and return its number; forked, for imports take seconds."""
     child = os.fork()
     if child:
         return child

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 
 import pytest
+from sensing import free_port
 
 from gait3dlib.sensors._udp import SWITCH_S, Ear
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_switch_interval_is_set_back_when_the_last_port_closes() -> None:

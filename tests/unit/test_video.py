@@ -6,31 +6,17 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from sensing import everything
 
 from gait3dlib.errors import ConfigError, SensorError, VideoError
 from gait3dlib.sensors.video import Video, _natural, _Webcam
-from gait3dlib.types import STREAM_SPECS, EndOfStream, Frame, Sensor
-
-
-def everything(sensor: Sensor) -> list[Frame]:
-    """All frames of a finite sensor."""
-
-    def frames() -> Iterator[Frame]:
-        with sensor:
-            while True:
-                try:
-                    yield sensor.read(1.0)
-                except EndOfStream:
-                    return
-
-    return list(frames())
+from gait3dlib.types import STREAM_SPECS, EndOfStream, Sensor
 
 
 def colour(index: int) -> tuple[int, int, int]:
