@@ -88,6 +88,7 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("world")
     views, asked = (60.0, 100.0), {"seconds": 0.8, "fps": 10.0, "size": 64, "streams": STREAMS}
+    asked["motion"] = "style"  # cameras alone, which is quick
     for path in simulate(folder, walkers=6, seed=5, sessions=2, views=views, jobs=1, **asked):
         with open_recording(path) as recording:
             truths = [recording.truth(number) for number in range(len(recording.walks))]

@@ -2,7 +2,7 @@
 
     python tools/release_weights.py runs/fusion/weights --report simulated.json --run fusion=runs/fusion ...
 
-``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on people never trained on.
+``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
 ``--run`` names the run folder of each file: the commit that its card states is the one that the run noted.
 """
 
@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gait3dlib import _resources
+from gait3dlib import _resources, cards
 from gait3dlib.cards import Metric
 from gait3dlib.fusion.weights import FUSION, available, read
 from gait3dlib.training.card import write_card
@@ -44,7 +44,7 @@ def main() -> None:
             file,
             task=_task(name, names),
             data=DATA,
-            people=int(info["people"]),
+            people=int(info["people"]) if name == FUSION else _people(Path(runs[name]) / f"{name}.md"),
             metrics=_metrics(report, row),
             config=f"configs/{name}.yaml" if name == FUSION else f"configs/{name}_motion.yaml",
             commit=_commit(Path(runs[name])),
@@ -54,6 +54,11 @@ def main() -> None:
 def _commit(run: Path) -> str:
     noted = json.loads((run / "environment.json").read_text())
     return noted["git"] + (" with uncommitted changes" if noted["git_changes"] else "")
+
+
+def _people(card: Path) -> int:
+    """How many people an encoder was trained on, by the card of its run."""
+    return cards.read(cards.ModelCard, card)[0].people
 
 
 def _task(name: str, names: list[str]) -> str:

@@ -110,8 +110,9 @@ def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[V
     seq = load(shot.path)
     (condition,) = shot.conditions
     vertices, faces, cycle_s = _cycle(shot, condition)
+    pace = "faster" if condition.speed > 1 else "slower"
     page = ReportWalk(
-        title=f"seen at {condition.view_deg:.0f}°, {_worn(condition)}",
+        title=f"seen at {condition.view_deg:.0f}°, {pace} than usual",
         recognition=recognition,
         truth_identity=shot.subject,
         truth_labels=shot.walker.labels,
@@ -123,20 +124,9 @@ def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[V
         fps=FPS,
     )
     end = outcome(page, enrolled)
-    visit = Visit(
-        shot.path, shot.subject, shot.walker.labels, condition.view_deg, condition.speed, shot.cell,
-        recognition, end,
-    )  # fmt: skip
+    labels = shot.walker.labels
+    visit = Visit(shot.path, shot.subject, labels, condition.view_deg, condition.speed, recognition, end)
     return visit, page
-
-
-def _worn(condition: Condition) -> str:
-    """What is worn or carried, in words."""
-    outfit = condition.outfit
-    if outfit.carried != "none":
-        return f"with a {outfit.carried}"
-    clothes = outfit.clothes.replace("_", " ")
-    return "dressed as when enrolled" if clothes == "plain" else f"in {clothes}"
 
 
 def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint8]:

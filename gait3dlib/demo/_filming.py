@@ -26,7 +26,6 @@ BIRDS = (
 # Enrolled in one walk before five cameras, and seen again from the other side
 ENROL_VIEWS_DEG = (0.0, 45.0, 90.0, 135.0, 180.0)
 RETURN_VIEWS_DEG = (210.0, 240.0, 270.0, 300.0, 315.0, 330.0)  # at least 30 degrees from each of the five
-RETURN_CELLS = ("normal", "coat", "skirt", "loose_trousers", "bag", "backpack")
 ENROL_SEED, RETURN_SEED = 1, 2  # another day: another variation of the style, other noise
 SECONDS, FPS = 3.0, 15.0
 STREAMS = ("silhouette", "keypoints")
@@ -42,7 +41,6 @@ class Shot:
     subject: str
     walk_seed: int
     views_deg: tuple[float, ...]
-    cell: str
     named: bool
 
     @property
@@ -52,9 +50,9 @@ class Shot:
 
     @property
     def conditions(self) -> list[Condition]:
-        """How each camera sees it; the clothes and the speed are the same before all of them."""
+        """How each camera sees it; the speed is the same before all of them."""
         rng = self.walker.rng(11, self.walk_seed)
-        drawn = [draw(self.cell, rng, view_deg=view, fps=FPS) for view in self.views_deg]
+        drawn = [draw("normal", rng, view_deg=view, fps=FPS) for view in self.views_deg]
         return [dataclasses.replace(one, outfit=drawn[0].outfit, speed=drawn[0].speed) for one in drawn]
 
 
@@ -63,15 +61,14 @@ def plan(out: Path, seed: int, people: int, strangers: int) -> tuple[list[Shot],
     rng = np.random.default_rng([seed, people, strangers])
     names = [*BIRDS[:people], *(f"stranger-{i + 1}" for i in range(strangers))]
     first = [
-        Shot(out / "enrolled" / f"{name}.h5", seed, i, name, ENROL_SEED, ENROL_VIEWS_DEG, "normal", True)
+        Shot(out / "enrolled" / f"{name}.h5", seed, i, name, ENROL_SEED, ENROL_VIEWS_DEG, True)
         for i, name in enumerate(names[:people])
     ]
     again = []
     for number, i in enumerate(rng.permutation(len(names)).tolist()):
         path = out / "corridor" / f"walk-{number + 1:02d}.h5"
         view = RETURN_VIEWS_DEG[number % len(RETURN_VIEWS_DEG)]
-        cell = str(rng.choice(RETURN_CELLS))
-        again.append(Shot(path, seed, i, names[i], RETURN_SEED, (view,), cell, False))
+        again.append(Shot(path, seed, i, names[i], RETURN_SEED, (view,), False))
     return first, again
 
 

@@ -28,7 +28,6 @@ class Visit:
     labels: Labels
     view_deg: float
     speed: float
-    cell: str
     recognition: Recognition
     outcome: Outcome
 
@@ -40,7 +39,6 @@ class Visit:
             "labels": dataclasses.asdict(self.labels),
             "view_deg": self.view_deg,
             "speed": self.speed,
-            "cell": self.cell,
             "outcome": self.outcome.value,
             "recognition": self.recognition.to_dict(),
         }

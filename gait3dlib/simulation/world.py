@@ -109,7 +109,13 @@ def observe_views(
     placed = [view if isinstance(view, View) else View(view) for view in views]
     truth = Truth(
         walker.labels,
-        {"joints": walk.joints, "style": walk.motion.style.vector(), "phase": walk.motion.phase},
+        {
+            "joints": walk.joints,
+            "style": walk.motion.style.vector(),
+            "style_of_the_day": walk.motion.style.vector(),
+            "shape": walker.body().numbers,
+            "phase": walk.motion.phase,
+        },
     )
     out = []
     for number, view in enumerate(placed):

@@ -16,6 +16,7 @@ CONFIGS = _resources.shipped("configs")
 ALL = sorted(p for p in CONFIGS.rglob("*.yaml") if p.parent.name != "protocols")
 READ = {path.relative_to(CONFIGS).with_suffix("").as_posix(): config.read(path) for path in ALL}
 ENCODERS = sorted(name for name, values in READ.items() if values["recipe"] == "encoder" and "/" not in name)
+MOTION = sorted(name for name, values in READ.items() if values["recipe"] == "motion")
 OPENGAIT = sorted(name for name in READ if name.startswith("opengait/"))
 FUSIONS = sorted(name for name, values in READ.items() if values["recipe"] == "fusion")
 SMALL = [
@@ -48,6 +49,18 @@ def test_every_encoder_takes_a_step_and_evaluates(name: str, small_world: Path, 
     made = train(name, tmp_path, f"data={small_world}", "validation_people=2")
     assert weights.read(made)[1]["trained"] is True
     assert "validation_rank1" in (tmp_path / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("name", MOTION)
+def test_every_motion_goes_on_from_its_strips(name: str, small_world: Path, tmp_path: Path) -> None:
+    before = name.removesuffix("_motion")
+    for config_of in (before, name):
+        tiny.prepare(small_world, READ[config_of]["modality"])
+    here = [f"data={small_world}", "validation_people=2"]
+    start = train(before, tmp_path / "strips", *here)
+    made = train(name, tmp_path / "motion", *here, f"start={start}")
+    (settings,) = READ[name]["modality"].values()
+    assert weights.read(made)[1]["config"]["encoder"] == settings["encoder"] == "motion"
 
 
 def test_every_modality_has_a_config_that_trains_it() -> None:
