@@ -39,7 +39,7 @@ SPREAD = (CHANCE * (1 - CHANCE) / WALKS) ** 0.5
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everybody seen from the side, three times: much alike, so that true labels are soon learnt."""
     folder = tmp_path_factory.mktemp("true")
-    asked: dict[str, Any] = {"seconds": 0.8, "fps": 10.0, "size": 64, "streams": (NAME,)}
+    asked: dict[str, Any] = {"seconds": 0.8, "fps": 10.0, "size": 64, "streams": (NAME,), "motion": "style"}
     simulate(folder, walkers=PEOPLE, seed=9, sessions=SESSIONS, views=(90.0,), jobs=1, **asked)
     return folder
 

@@ -183,6 +183,7 @@ def test_what_cannot_be_seen_is_refused(
 
 def test_a_data_set_is_the_same_whatever_the_number_of_processes(tmp_path: Path) -> None:
     asked = {"walkers": 2, "seed": 8, "first": 4, "sessions": 2, "views": (0, 90), "seconds": 1.0, "fps": 8.0}
+    asked["motion"] = "style"
     calls: list[tuple[int, int]] = []
     one = simulate(tmp_path / "one", jobs=1, progress=lambda done, of: calls.append((done, of)), **asked)  # type: ignore[arg-type]
     two = simulate(tmp_path / "two", jobs=2, **asked)  # type: ignore[arg-type]
@@ -258,7 +259,7 @@ def test_walkers_pass_the_simulated_sensor_one_after_another() -> None:
     assert there[:3] == there[-3:] == [False] * 3
     with pytest.raises(SensorError, match="not open"):
         sensor.read(1.0)
-    assert [p.subject for p in Simulated(seed=3, walkers=2).people] == ["s3-00000", "s3-00001"]
+    assert [p.subject for p in Simulated(seed=3, walkers=2).people] == ["p3-00000", "p3-00001"]
 
 
 @pytest.mark.parametrize("view_deg", [0.0, 180.0])
