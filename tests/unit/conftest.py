@@ -41,6 +41,23 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small weights that were never trained; protocols and ablations score them all the same."""
+    import tiny
+
+    return tiny.save_weights(tmp_path_factory.mktemp("untrained") / "weights", trained=False)
+
+
+@pytest.fixture(scope="session")
+def world(small_world: Path) -> Path:
+    """The small world, prepared for the smallest networks."""
+    import tiny
+
+    tiny.prepare(small_world, tiny.MODALITIES)
+    return small_world
+
+
+@pytest.fixture(scope="session")
 def claimed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that were never trained but claim to be, with impostor tails, so that they may name people."""
     import tiny

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 import gait3dlib
@@ -27,16 +26,9 @@ ALL = ("silhouette", "skeleton_map")
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    folder = tiny.save_weights(tmp_path_factory.mktemp("untrained") / "weights", trained=False)
-    with Pipeline.from_pretrained(folder, device="cpu") as made:
+def pipeline(weights_folder: Path) -> Iterator[Pipeline]:
+    with Pipeline.from_pretrained(weights_folder, device="cpu") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def world(small_world: Path) -> Path:
-    tiny.prepare(small_world, tiny.MODALITIES)
-    return small_world
 
 
 @pytest.fixture(scope="module")

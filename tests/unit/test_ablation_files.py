@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import tiny
 from typer.testing import CliRunner
 
 from gait3dlib import Pipeline, load
@@ -23,20 +22,9 @@ from gait3dlib.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_weights(tmp_path_factory.mktemp("untrained") / "weights", trained=False)
-
-
-@pytest.fixture(scope="module")
 def pipeline(weights_folder: Path) -> Iterator[Pipeline]:
     with Pipeline.from_pretrained(weights_folder, device="cpu") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def world(small_world: Path) -> Path:
-    tiny.prepare(small_world, tiny.MODALITIES)
-    return small_world
 
 
 @pytest.fixture(scope="module")

@@ -14,24 +14,19 @@ from pathlib import Path
 
 import h5py
 import pytest
-from typer.testing import CliRunner, Result
+from commands import CORRIDOR, gait3d
+from typer.testing import Result
 
 import gait3dlib
-from gait3dlib.cli import app
 from gait3dlib.cli._screen import Screen
 from gait3dlib.gallery import Gallery
 from gait3dlib.live import LiveStats
 
 pytest.importorskip("embreex")
 
-CORRIDOR = "simulated:seed=3,walkers=1,fps=12,gap_s=0.2"
-
 
 @pytest.fixture(autouse=True)
-def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    for name in ("GAIT3D_GALLERY", "GAIT3D_TRACEBACK"):
-        monkeypatch.delenv(name, raising=False)
+def _wide(at_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
@@ -41,10 +36,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("recorded") / "walk.h5"
     assert gait3d("record", "--sensor", CORRIDOR, "--out", out).exit_code == 0
     return out
-
-
-def gait3d(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def lines(result: Result) -> list[dict[str, object]]:

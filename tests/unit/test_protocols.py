@@ -35,22 +35,10 @@ def walk(subject: str, session: str, view: float | None) -> Walk:
     return Walk(Path("x.h5"), 0, subject, session, view, Labels())
 
 
-@pytest.fixture(scope="module")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small weights that were never trained; a protocol scores them all the same."""
-    return tiny.save_weights(tmp_path_factory.mktemp("untrained") / "weights", trained=False)
-
-
 @pytest.fixture
 def pipeline(weights_folder: Path) -> Iterator[Pipeline]:
     with Pipeline.from_pretrained(weights_folder, device="cpu") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def world(small_world: Path) -> Path:
-    tiny.prepare(small_world, tiny.MODALITIES)
-    return small_world
 
 
 # ---- the split ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from gait3dlib.config import Count, Share
+from gait3dlib.errors import ConfigError
 from gait3dlib.types import Tokens
 
 HEIGHT_WAVES = 6
@@ -153,6 +154,22 @@ class PlacedFusion(FusionKind):
         x: torch.Tensor = self.enter[name](values) + self.modality[name]
         since = (tokens.t_s - start) / 10
         return x + waves(self.height, tokens.height) + waves(self.time, since)
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Refuse attention whose heads would not be of one size.
+
+    Raises:
+        ConfigError: the heads do not divide ``dim``.
+    """
+    if dim % heads:
+        raise ConfigError(f"fusion.heads: {heads} heads do not divide the {dim} numbers of a token")
+
+
+def trusted(trust: nn.ParameterDict, names: Sequence[str], there: torch.Tensor) -> torch.Tensor:
+    """Weights ``[b, m]`` of the modalities that are ``there`` (bool ``[b, m]``), by the trust in each."""
+    of_each = torch.stack([trust[name] for name in names])
+    return of_each.expand(there.shape).masked_fill(~there, -torch.inf).softmax(dim=1)
 
 
 def start_of(tokens: Sequence[Tokens]) -> torch.Tensor:

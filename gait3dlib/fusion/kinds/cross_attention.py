@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import nn
 
 from gait3dlib.config import Count, Share
-from gait3dlib.errors import ConfigError
 from gait3dlib.fusion.kinds._attention import Block
 from gait3dlib.fusion.kinds._base import (
     Dropping,
@@ -18,8 +17,10 @@ from gait3dlib.fusion.kinds._base import (
     HeightPool,
     PlacedFusion,
     blanked,
+    check_heads,
     orthogonal,
     start_of,
+    trusted,
     waves,
 )
 from gait3dlib.types import Tokens
@@ -64,8 +65,7 @@ class CrossAttention(PlacedFusion):
         tasks: Sequence[str] = ("age", "bmi", "gender"),
         modality_dropout_by: Dropping = "modality",
     ) -> None:
-        if dim % heads:
-            raise ConfigError(f"fusion.heads: {heads} heads do not divide the {dim} numbers of a token")
+        check_heads(dim, heads)
         super().__init__(
             dim, parts, part_dim, modalities, tasks, modality_dropout, modality_dropout_by, token_dropout
         )
@@ -90,8 +90,7 @@ class CrossAttention(PlacedFusion):
         queries = (self.query + where).expand(x.shape[0], -1, -1)
         for block in self.blocks:
             queries, _ = block(queries, x, mask)
-        trust = torch.stack([self.trust[name] for name in names])
-        weight = trust.expand(there.shape).masked_fill(~there, -torch.inf).softmax(dim=1)
+        weight = trusted(self.trust, names, there)
         pooled = torch.stack([self.pool(tokens[name], real[name]) for name in names], dim=1)
         mixed = torch.einsum("bm,bmpd->bpd", weight, pooled) + self.gate * queries[:, : self.parts]
         tasks = {task: queries[:, self.parts + i] for i, task in enumerate(self.tasks)}

@@ -10,7 +10,15 @@ from torch.nn import functional
 
 from gait3dlib.config import Count, Share
 from gait3dlib.errors import ConfigError
-from gait3dlib.fusion.kinds._base import Dropping, Fused, FusionKind, HeightPool, average, orthogonal
+from gait3dlib.fusion.kinds._base import (
+    Dropping,
+    Fused,
+    FusionKind,
+    HeightPool,
+    average,
+    orthogonal,
+    trusted,
+)
 from gait3dlib.types import Tokens
 
 
@@ -65,8 +73,7 @@ class LateScore(FusionKind):
         names = sorted(tokens)
         real = self.thin({name: tokens[name].real for name in names})
         there = torch.stack([real[name].any(dim=1) for name in names], dim=1)
-        trust = torch.stack([self.trust[name] for name in names])
-        weight = trust.expand(there.shape).masked_fill(~there, -torch.inf).softmax(dim=1)
+        weight = trusted(self.trust, names, there)
         some = tokens[names[0]].values
         blocks, said = [], some.new_zeros(some.shape[0], len(self.tasks), self.dim)
         for name in self.names:

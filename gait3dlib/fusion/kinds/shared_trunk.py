@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional
 
 from gait3dlib.config import Count, Share
-from gait3dlib.errors import ConfigError
 from gait3dlib.fusion.kinds._attention import Block
 from gait3dlib.fusion.kinds._base import (
     Dropping,
@@ -19,8 +18,10 @@ from gait3dlib.fusion.kinds._base import (
     HeightPool,
     PlacedFusion,
     blanked,
+    check_heads,
     orthogonal,
     start_of,
+    trusted,
     waves,
 )
 from gait3dlib.types import Tokens
@@ -69,8 +70,7 @@ class SharedTrunk(PlacedFusion):
         tasks: Sequence[str] = ("age", "bmi", "gender"),
         modality_dropout_by: Dropping = "modality",
     ) -> None:
-        if dim % heads:
-            raise ConfigError(f"fusion.heads: {heads} heads do not divide the {dim} numbers of a token")
+        check_heads(dim, heads)
         super().__init__(
             dim, parts, part_dim, modalities, tasks, modality_dropout, modality_dropout_by, token_dropout
         )
@@ -90,8 +90,7 @@ class SharedTrunk(PlacedFusion):
         real = self.thin({name: tokens[name].real for name in names})
         there = torch.stack([real[name].any(dim=1) for name in names], dim=1)
         alone = [self._alone(name, tokens[name], real[name]) for name in names]
-        trust = torch.stack([self.trust[name] for name in names])
-        weight = trust.expand(there.shape).masked_fill(~there, -torch.inf).softmax(dim=1)
+        weight = trusted(self.trust, names, there)
         parts = torch.einsum("bm,bmpe->bpe", weight, torch.stack([e for e, _ in alone], dim=1))
         even = there / there.sum(dim=1, keepdim=True)
         said = torch.einsum("bm,bmtd->btd", even, torch.stack([t for _, t in alone], dim=1))

@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn import functional
 
 from gait3dlib.config import Count, Share
-from gait3dlib.errors import ConfigError
 from gait3dlib.fusion.kinds._attention import Block
 from gait3dlib.fusion.kinds._base import (
     Dropping,
     Fused,
     PlacedFusion,
     blanked,
+    check_heads,
     orthogonal,
     start_of,
     waves,
@@ -73,8 +73,7 @@ class Transformer(PlacedFusion):
         modality_dropout_by: Dropping = "modality",
         protect: bool = False,
     ) -> None:
-        if dim % heads:
-            raise ConfigError(f"fusion.heads: {heads} heads do not divide the {dim} numbers of a token")
+        check_heads(dim, heads)
         super().__init__(
             dim, parts, part_dim, modalities, tasks, modality_dropout, modality_dropout_by, token_dropout
         )
