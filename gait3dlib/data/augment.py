@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -11,7 +11,9 @@ from torch.nn import functional
 from gait3dlib.config import NotNegative, Share, build
 from gait3dlib.data._warps import erased, perspective, turned
 from gait3dlib.data.augment_depth import DepthAugment
+from gait3dlib.data.augment_joints import JointAugment
 from gait3dlib.data.augment_lidar import LidarAugment
+from gait3dlib.modalities._base import Frames
 
 
 class Augment:
@@ -36,6 +38,7 @@ class Augment:
         erase: probability of a black rectangle of 5 to 20 % of the picture.
         points: settings of :class:`~gait3dlib.data.augment_lidar.LidarAugment`, for frames that are points.
         depth: settings of :class:`~gait3dlib.data.augment_depth.DepthAugment`, for frames that hold depth.
+        joints: settings of :class:`~gait3dlib.data.augment_joints.JointAugment`, for frames that are joints.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class Augment:
         erase: Share = 0.0,
         points: dict[str, Any] | None = None,
         depth: dict[str, Any] | None = None,
+        joints: dict[str, Any] | None = None,
     ) -> None:
         self.points: LidarAugment = build(LidarAugment, points or {}, "augment.points")
         self.depth: DepthAugment = build(DepthAugment, depth or {}, "augment.depth")
+        self.joints: JointAugment = build(JointAugment, joints or {}, "augment.joints")
         self.perspective, self.perspective_px = perspective, perspective_px
         self.turn, self.turn_deg, self.erase = turn, turn_deg, erase
         self.flip, self.affine, self.edges, self.cover = flip, affine, edges, cover
@@ -67,17 +72,19 @@ class Augment:
         self,
         frames: torch.Tensor,
         generator: torch.Generator,
-        kind: Literal["images", "points", "depth"] = "images",
+        kind: Frames = "images",
     ) -> torch.Tensor:
         """uint8 ``[b, T, c, h, w]`` -> uint8 of the same shape; what is no image comes back as it is.
 
-        ``kind`` is what the modality says of its frames: a walker's points are changed as points; depth and
-        silhouette are moved as one picture, and depth gets a sensor's errors besides.
+        ``kind`` is what the modality says of its frames: a walker's points are changed as points, joints as
+        an estimator errs; depth and silhouette are moved as one picture, and depth gets a sensor's errors.
         """
         if kind == "points":
             return self.points(frames, generator)
         if kind == "depth":
             return self.depth(frames, generator, self._moved)
+        if kind == "joints":
+            return self.joints(frames, generator)
         if frames.dtype != torch.uint8 or frames.ndim != 5:
             return frames
         x = self._moved(frames.float(), generator, slice(None))

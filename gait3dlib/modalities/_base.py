@@ -15,6 +15,9 @@ from torch import nn
 from gait3dlib.recording import Truth
 from gait3dlib.types import NS_PER_S, GaitSequence, Stream, StreamSpec
 
+Frames = Literal["images", "points", "depth", "joints"]
+"""What the frames of a modality are, for their augmentation."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -81,7 +84,7 @@ class Modality(ABC):
     streams: ClassVar[tuple[StreamSpec, ...]]
     derives_from: ClassVar[tuple[str, ...]] = ()  # what `derive` reads: an ablation credits these
     ordered: ClassVar[bool] = False  # the encoder looks along time: training draws frames in a row
-    frames_are: ClassVar[Literal["images", "points", "depth"]] = "images"  # how training augments them
+    frames_are: ClassVar[Frames] = "images"  # how training augments them
 
     def derive(self, seq: GaitSequence) -> Stream | None:
         """Make the first stream from others, or None where that cannot be done."""

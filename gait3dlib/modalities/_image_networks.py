@@ -91,6 +91,7 @@ class ImageModality(Modality):
     """
 
     channels: ClassVar[int]
+    ours: ClassVar[tuple[str, ...]] = tuple(STRIPS)  # encoders that `width` and `strips` are of
     width: int
     strips: int
     network: dict[str, Any] | None
@@ -104,9 +105,9 @@ class ImageModality(Modality):
         # the setting has the name that users write; as a property the method of the same name comes first
         vars(self)["encoder"] = encoder
         self.width, self.strips, self.network = width, strips, None
-        if encoder in STRIPS:
+        if encoder in self.ours:
             if network is not None:
-                raise ConfigError("network: the strip encoder has width and strips; choose another encoder")
+                raise ConfigError(f"network: {encoder!r} has width and strips; choose another encoder")
             return
         self.network = None if network is None else check_network(encoder, network)
         defaults = inspect.signature(type(self)).parameters

@@ -6,12 +6,12 @@ relative depth that an estimator made from colour: :func:`with_estimated_depth`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import nn
 
 from gait3dlib.config import Count, NotNegative, build, check
-from gait3dlib.modalities._base import Modality, Sample, seconds
+from gait3dlib.modalities._base import Frames, Modality, Sample, seconds
 from gait3dlib.modalities._depth_estimator import DepthEstimator, OnnxDepth, with_estimated_depth
 from gait3dlib.modalities._depth_frames import depth_frames, silhouette_of
 from gait3dlib.modalities._depth_network import DepthEncoder, DepthTrunk
@@ -35,7 +35,7 @@ class Depth(Modality):
 
     streams = (STREAM_SPECS["silhouette"], STREAM_SPECS["depth"])
     derives_from = ("depth",)
-    frames_are: ClassVar[Literal["images", "points", "depth"]] = "depth"
+    frames_are: ClassVar[Frames] = "depth"
 
     def __init__(
         self, *, strips: Count = 16, network: dict[str, Any] | None = None, tolerance_s: NotNegative = 0.06

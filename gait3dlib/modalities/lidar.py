@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from gait3dlib.config import Count, Positive
-from gait3dlib.modalities._base import Modality, Sample, seconds
+from gait3dlib.modalities._base import Frames, Modality, Sample, seconds
 from gait3dlib.modalities._lidar_points import PointEncoder
 from gait3dlib.modalities._lidar_range import RangeViewEncoder
 from gait3dlib.modalities._lidar_sparse import SparseEncoder
@@ -31,7 +31,7 @@ class Lidar(Modality):
     """
 
     streams = (STREAM_SPECS["points"],)
-    frames_are: ClassVar[Literal["images", "points"]] = "points"
+    frames_are: ClassVar[Frames] = "points"
 
     def __init__(
         self,

@@ -1,0 +1,110 @@
+"""Paths of joints over time: a network that sees where every joint goes, and when.
+
+Joints, on a picture or in space, are few numbers a frame. So the whole walk is read at once, by convolutions
+over time (temporal convolutional networks: Bai et al., arXiv 1803.01271, 2018), without pictures in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gait3dlib.modalities._base import Batch
+from gait3dlib.modalities._motion import on_one_clock
+from gait3dlib.types import Tokens
+
+DILATIONS = (1, 2, 4, 8, 1)  # together they see four seconds
+STEADY = 1e-5  # below the square root of a variance, whose slope has no end at 0
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Features ``[b, width, steps]`` on one clock, and bool ``[b, steps]``: which are known."""
+
+    features: torch.Tensor
+    known: torch.Tensor
+
+
+class Block(nn.Module):
+    """Two convolutions over time and the way past both; what is not known stays 0, so it reaches nothing."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(
+            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False), nn.BatchNorm1d(width)
+        )
+        self.second = nn.Sequential(nn.Conv1d(width, width, 3, padding=1, bias=False), nn.BatchNorm1d(width))
+
+    def forward(self, x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        """``[b, width, steps]`` and ``[b, 1, steps]``, 1 where something is known -> the shape of ``x``."""
+        inner = torch.relu(self.first(x)) * there
+        return torch.relu(x + self.second(inner)) * there
+
+
+class PathEncoder(nn.Module):
+    """Frames ``[b, T, ...]`` of plain numbers -> ``tokens`` tokens of the whole walk.
+
+    Every token is read from all joints: its mean, its spread and its extreme over time. Their heights are
+    spread over the body, from the head down, so that a fusion reads each of them beside strips.
+
+    Args:
+        values: numbers of a frame.
+        dim: size of a token.
+        width: channels of the network.
+        tokens: how many.
+    """
+
+    def __init__(self, values: int, dim: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(values + 1, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(width, dilation) for dilation in DILATIONS)
+        self.project = nn.Linear(3 * width, tokens * dim)
+        self.height: torch.Tensor
+        self.register_buffer("height", 1 - (torch.arange(tokens) + 0.5) / tokens, persistent=False)
+        self.dim = dim
+
+    def forward(self, batch: Batch) -> Tokens:
+        """Tokens ``[b, tokens, dim]``; walks without the modality get zeros and ``real`` False."""
+        return self.look(batch)[0]
+
+    def look(self, batch: Batch) -> tuple[Tokens, Steps]:
+        """The tokens of a batch, and what they were read from."""
+        frames, owner = batch.real_frames()
+        values, known = on_one_clock(frames.flatten(1).to(self.project.weight.dtype), owner, batch)
+        there = known[:, None].to(values.dtype)
+        x = self.enter(torch.cat([values.transpose(1, 2), there], dim=1)) * there
+        for block in self.blocks:
+            x = block(x, there)
+        # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
+        pooled = _pooled(x.to(self.project.weight.dtype), there)
+        out = self.project(pooled).to(pooled.dtype).view(len(batch), -1, self.dim)
+        real = batch.present[:, None].expand(-1, out.shape[1])
+        t_s = torch.full(real.shape, torch.nan, device=out.device)
+        return Tokens(out * real[..., None], real, self.height, t_s), Steps(x, known)
+
+    def absorb(self, norm: nn.BatchNorm1d) -> None:
+        """Make a batch norm of the flattened tokens part of the encoder (BNNeck, as for strips).
+
+        Raises:
+            ValueError: the norm keeps no running statistics.
+        """
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+        with torch.no_grad():
+            factor = norm.weight / (variance + norm.eps).sqrt()
+            self.project.bias.copy_((self.project.bias - mean) * factor + norm.bias)
+            self.project.weight.mul_(factor[:, None])
+
+
+def _pooled(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """Mean, spread and maximum ``[b, 3 width]`` over the steps that are known; 0 where none is."""
+    count = there.sum(dim=2).clamp(min=1)
+    mean = (x * there).sum(dim=2) / count
+    variance = ((x - mean[..., None]).square() * there).sum(dim=2) / count
+    least = torch.finfo(x.dtype).min
+    most = x.masked_fill(there == 0, least).amax(dim=2)
+    some = there.amax(dim=2) > 0
+    return torch.cat([mean, (variance + STEADY).sqrt(), most * some], dim=1).masked_fill(~some, 0)

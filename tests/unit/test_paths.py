@@ -1,0 +1,183 @@
+"""Paths of key points: what is read, what cannot matter, and what teaches where the body is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gait3dlib.data.augment_joints import JointAugment
+from gait3dlib.modalities import Sample
+from gait3dlib.modalities._key_points import ROWS, VALUES, key_point_frames
+from gait3dlib.modalities._paths import PathEncoder
+from gait3dlib.modalities._pose_supervisor import SPREAD, PoseSupervisor, pose_told
+from gait3dlib.modalities.skeleton_map import SkeletonMap
+from gait3dlib.recording import Truth
+from gait3dlib.types import GaitSequence, Labels, Meta, Stream
+
+
+def key_points(frames: int = 20, seed: int = 0) -> np.ndarray:
+    """Somebody of 200 pixels who goes to the right and swings."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames)[:, None] / 15
+    y = np.array([0, -4, -4, -2, -2, 30, 30, 60, 60, 85, 85, 90, 90, 140, 140, 190, 190], float)
+    x = rng.normal(0, 10, 17) + 12 * np.sin(2 * np.pi * t + rng.uniform(0, 6, 17)) + 40 * t
+    points = np.stack([300 + x, 100 + y + np.sin(9 * t + rng.uniform(0, 6, 17)), np.full(x.shape, 0.9)], -1)
+    return points.astype(np.float32)
+
+
+def walk(points: np.ndarray, fps: float = 15.0) -> GaitSequence:
+    t_ns = (np.arange(len(points)) / fps * 1e9).astype(np.int64)
+    return GaitSequence({"keypoints": Stream(points, t_ns, "px", layout="coco17")}, "p1", Meta("test"))
+
+
+def sample(points: np.ndarray) -> Sample:
+    made = SkeletonMap(encoder="paths", width=8, strips=4).sample(walk(points))
+    assert made is not None
+    return made
+
+
+@pytest.fixture
+def encoder() -> PathEncoder:
+    torch.manual_seed(0)
+    made = SkeletonMap(encoder="paths", width=8, strips=4).encoder(6).double().eval()
+    assert isinstance(made, PathEncoder)
+    for norm in made.modules():
+        if isinstance(norm, nn.BatchNorm1d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            nn.init.normal_(norm.bias)
+    return made
+
+
+def test_place_and_size_in_the_image_change_nothing() -> None:
+    points = key_points()
+    moved = points.copy()
+    moved[..., :2] = 0.4 * moved[..., :2] + [50, 20]
+    np.testing.assert_allclose(key_point_frames(points)[0], key_point_frames(moved)[0], atol=2e-5)
+
+
+def test_the_hips_are_the_origin_and_trunk_and_legs_the_unit() -> None:
+    frames, kept = key_point_frames(key_points())
+    assert frames.shape == (20, ROWS, 3)
+    assert kept.tolist() == list(range(20))
+    np.testing.assert_allclose(frames[:, [11, 12], :2].mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(frames[:, 17, :2].mean(axis=0), 0, atol=1e-6)
+    hips, ankles, shoulders = (frames[:, pair, :2].mean(axis=1) for pair in ([11, 12], [15, 16], [5, 6]))
+    lengths = np.linalg.norm(ankles - hips, axis=1) + np.linalg.norm(shoulders - hips, axis=1)
+    assert np.median(lengths) == pytest.approx(2.0, rel=1e-5)
+
+
+def test_frames_without_hips_are_left_out_and_lost_points_are_nothing() -> None:
+    points = key_points()
+    points[3] = 0
+    points[5, 11] = 0
+    points[7, 9] = 0
+    points[9, 0, 0] = np.nan
+    frames, kept = key_point_frames(points)
+    assert kept.tolist() == [i for i in range(20) if i not in (3, 5, 9)]
+    assert (frames[kept.tolist().index(7), 9, :2] == 0).all()
+    assert np.isfinite(frames).all()
+
+
+@pytest.mark.parametrize("broken", ["nobody", "a point"])
+def test_what_is_no_body_is_no_evidence(broken: str) -> None:
+    points = np.zeros((5, 17, 3), np.float32)
+    if broken == "a point":
+        points[...] = [4, 5, 0.9]
+    assert SkeletonMap(encoder="paths").sample(walk(points)) is None
+
+
+def test_padding_and_company_change_nothing(encoder: PathEncoder) -> None:
+    modality = SkeletonMap(encoder="paths", width=8, strips=4)
+    samples = [sample(key_points(n, seed=n)) for n in (25, 9, 14)]
+    with torch.inference_mode():
+        together = encoder(modality.collate([*samples, None]))
+        alone = [encoder(modality.collate([one])) for one in samples]
+    for row, one in enumerate(alone):
+        torch.testing.assert_close(together.values[row], one.values[0], atol=1e-12, rtol=0)
+    assert not together.real[3].any()
+    assert (together.values[3] == 0).all()
+
+
+def test_the_order_of_frames_in_a_batch_is_that_of_their_times(encoder: PathEncoder) -> None:
+    modality = SkeletonMap(encoder="paths", width=8, strips=4)
+    made = sample(key_points())
+    with torch.inference_mode():
+        one = encoder(modality.collate([made]))
+        other = encoder(modality.collate([made.take(np.random.default_rng(0).permutation(len(made)))]))
+    torch.testing.assert_close(one.values, other.values)
+
+
+def test_absorbing_a_norm_is_the_norm(encoder: PathEncoder) -> None:
+    modality = SkeletonMap(encoder="paths", width=8, strips=4)
+    batch = modality.collate([sample(key_points(seed=s)) for s in range(3)])
+    norm = nn.BatchNorm1d(24).double().eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    with torch.inference_mode():
+        wanted = norm(encoder(batch).values.flatten(1))
+        encoder.absorb(norm)
+        torch.testing.assert_close(encoder(batch).values.flatten(1), wanted)
+
+
+def truth(joints: np.ndarray, times: np.ndarray, height_m: float | None = 1.6) -> Truth:
+    return Truth(Labels(height_m=height_m), {"joints": joints, "joints_t_s": times})
+
+
+def test_the_pose_told_is_about_the_pelvis_and_in_statures() -> None:
+    times = np.linspace(-0.2, 1.0, 37)
+    rng = np.random.default_rng(1)
+    rate, start = rng.normal(size=(2, 24, 3))
+    joints = start + rate * times[:, None, None]
+    seq = walk(key_points(12, seed=3))
+    t_s = np.array([0.0, 0.31, 0.9, 1.5], np.float32)
+    told = pose_told(seq, t_s, truth(joints, times))
+    assert told is not None
+    at = t_s[:3, None, None].astype(float)
+    wanted = (start - start[:1] + (rate - rate[:1]) * at) / 1.6
+    np.testing.assert_allclose(told[:3].reshape(3, 24, 3), wanted, atol=1e-6)
+    assert np.isnan(told[3]).all()
+    assert pose_told(seq, t_s, truth(joints, times, None)) is None
+    assert pose_told(seq, t_s, truth(joints, times[:-1])) is None
+
+
+def test_the_loss_is_zero_for_the_true_pose_and_one_a_spread_away(encoder: PathEncoder) -> None:
+    modality = SkeletonMap(encoder="paths", width=8, strips=4)
+    batch = modality.collate([sample(key_points(seed=s)) for s in range(2)])
+    encoder.float()
+    supervisor = PoseSupervisor(8)
+    nn.init.zeros_(supervisor.read.weight)
+    told = torch.randn(72).expand(2, 20, 72).clone()
+    told[0, :4] = torch.nan
+    with torch.no_grad():
+        supervisor.read.bias.copy_(told[1, 0] / SPREAD)
+        _, losses = supervisor(encoder, batch, told, 0.5)
+        assert losses["pose"] < 1e-6
+        _, losses = supervisor(encoder, batch, told + SPREAD, 0.5)
+    assert losses["pose"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_augmented_joints_keep_their_unknowns_and_err_as_asked() -> None:
+    frames = torch.ones(400, 6, 17, 3)
+    frames[:, :, 4] = 0
+    generator = torch.Generator().manual_seed(0)
+    same = JointAugment(scale=0, stay=0, tremble=0)(frames, generator)
+    assert torch.equal(same, frames)
+    errors = JointAugment(scale=0, stay=0.03, tremble=0.01)(frames, generator) - frames
+    assert (errors[:, :, 4] == 0).all()
+    known = errors[:, :, :4]
+    assert known.mean(dim=1).std().item() == pytest.approx((0.03**2 + 0.01**2 / 6) ** 0.5, rel=0.05)
+    assert known.std(dim=1).mean().item() == pytest.approx(0.01, rel=0.08)
+
+
+def test_the_frames_are_numbers_and_are_augmented_as_joints() -> None:
+    made = sample(key_points())
+    assert made.frames.dtype == np.float32
+    assert made.frames[0].size == VALUES
+    assert SkeletonMap(encoder="paths").frames_are == "joints"
+    assert SkeletonMap().frames_are == "images"
+    assert SkeletonMap().supervisor() is None
