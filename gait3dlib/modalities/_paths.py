@@ -6,25 +6,17 @@ over time (temporal convolutional networks: Bai et al., arXiv 1803.01271, 2018),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from gait3dlib.modalities._base import Batch
-from gait3dlib.modalities._motion import on_one_clock
+from gait3dlib.modalities._motion import RATE_HZ, on_one_clock
+from gait3dlib.modalities._stride import FIGURES, stride_series
 from gait3dlib.types import Tokens
 
 DILATIONS = (1, 2, 4, 8, 1)  # together they see four seconds
+POSE, POSE_UNIT = 72, 0.05  # numbers of a pose; statures, about how far joints go from their mean places
 STEADY = 1e-5  # below the square root of a variance, whose slope has no end at 0
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Features ``[b, width, steps]`` on one clock, and bool ``[b, steps]``: which are known."""
-
-    features: torch.Tensor
-    known: torch.Tensor
 
 
 class Block(nn.Module):
@@ -43,11 +35,48 @@ class Block(nn.Module):
         return torch.relu(x + self.second(inner)) * there
 
 
+class PathNetwork(nn.Module):
+    """Numbers over time -> the pose at every step, and what a walk is told by.
+
+    That is the mean, the spread and the extreme of the network's features, and the stride: the Fourier series
+    of the pose which the network sees.
+
+    Args:
+        values: numbers of a step.
+        width: channels.
+    """
+
+    def __init__(self, values: int, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(values + 1, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(width, dilation) for dilation in DILATIONS)
+        self.pose = nn.Conv1d(width, POSE, 1)
+        self.figures = 3 * width + POSE * FIGURES + 1
+
+    def forward(self, values: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``[b, steps, values]`` and bool ``[b, steps]`` -> ``[b, figures]`` and poses ``[b, steps, 72]``.
+
+        Poses are joints about the pelvis in units of :data:`POSE_UNIT` statures, x where the walk goes.
+        """
+        there = known[:, None].to(values.dtype)
+        x = self.enter(torch.cat([values.transpose(1, 2), there], dim=1)) * there
+        for block in self.blocks:
+            x = block(x, there)
+        # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
+        dtype = self.pose.weight.dtype
+        with torch.autocast(values.device.type, enabled=False):
+            x = x.to(dtype)
+            poses = self.pose(x).transpose(1, 2)
+            series, hertz = stride_series(poses.unflatten(2, (-1, 3)), known, 1 / RATE_HZ)
+            figures = [_pooled(x, there.to(dtype)), series, hertz[:, None]]
+            return torch.cat(figures, dim=1), poses
+
+
 class PathEncoder(nn.Module):
     """Frames ``[b, T, ...]`` of plain numbers -> ``tokens`` tokens of the whole walk.
 
-    Every token is read from all joints: its mean, its spread and its extreme over time. Their heights are
-    spread over the body, from the head down, so that a fusion reads each of them beside strips.
+    Every token is read from all joints. Their heights are spread over the body, from the head down, so that
+    a fusion reads each of them beside strips.
 
     Args:
         values: numbers of a frame.
@@ -58,9 +87,10 @@ class PathEncoder(nn.Module):
 
     def __init__(self, values: int, dim: int, width: int, tokens: int) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(values + 1, width, 3, padding=1)
-        self.blocks = nn.ModuleList(Block(width, dilation) for dilation in DILATIONS)
-        self.project = nn.Linear(3 * width, tokens * dim)
+        self.network = PathNetwork(values, width)
+        # coefficients of a series differ in size by hundreds
+        self.even = nn.BatchNorm1d(self.network.figures)
+        self.project = nn.Linear(self.network.figures, tokens * dim)
         self.height: torch.Tensor
         self.register_buffer("height", 1 - (torch.arange(tokens) + 0.5) / tokens, persistent=False)
         self.dim = dim
@@ -69,20 +99,15 @@ class PathEncoder(nn.Module):
         """Tokens ``[b, tokens, dim]``; walks without the modality get zeros and ``real`` False."""
         return self.look(batch)[0]
 
-    def look(self, batch: Batch) -> tuple[Tokens, Steps]:
-        """The tokens of a batch, and what they were read from."""
+    def look(self, batch: Batch) -> tuple[Tokens, torch.Tensor]:
+        """The tokens of a batch, and the poses ``[b, steps, 72]`` that it shows; 15 steps a second."""
         frames, owner = batch.real_frames()
         values, known = on_one_clock(frames.flatten(1).to(self.project.weight.dtype), owner, batch)
-        there = known[:, None].to(values.dtype)
-        x = self.enter(torch.cat([values.transpose(1, 2), there], dim=1)) * there
-        for block in self.blocks:
-            x = block(x, there)
-        # pooled in the parameters' own precision: sums over many frames lose too much in bfloat16
-        pooled = _pooled(x.to(self.project.weight.dtype), there)
-        out = self.project(pooled).to(pooled.dtype).view(len(batch), -1, self.dim)
+        figures, poses = self.network(values, known)
+        out = self.project(self.even(figures)).to(figures.dtype).view(len(batch), -1, self.dim)
         real = batch.present[:, None].expand(-1, out.shape[1])
         t_s = torch.full(real.shape, torch.nan, device=out.device)
-        return Tokens(out * real[..., None], real, self.height, t_s), Steps(x, known)
+        return Tokens(out * real[..., None], real, self.height, t_s), poses
 
     def absorb(self, norm: nn.BatchNorm1d) -> None:
         """Make a batch norm of the flattened tokens part of the encoder (BNNeck, as for strips).

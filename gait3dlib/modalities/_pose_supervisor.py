@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,32 +11,26 @@ from torch import nn
 
 from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._motion import on_one_clock
-from gait3dlib.modalities._paths import PathEncoder
+from gait3dlib.modalities._paths import POSE, POSE_UNIT
 from gait3dlib.recording import Truth
 from gait3dlib.types import NS_PER_S, GaitSequence, Tokens
 
-JOINTS = 24
-TOLD = 3 * JOINTS
-SPREAD = 0.05  # statures; about how far joints go from their mean places
+
+class Lifting(Protocol):
+    """An encoder that sees poses: tokens, and poses ``[b, steps, 72]`` on the common clock."""
+
+    def look(self, batch: Batch) -> tuple[Tokens, torch.Tensor]:
+        """Of a batch."""
 
 
 class PoseSupervisor(nn.Module):
-    """Reads the pose off every step of an encoder of paths (lifting: Martinez et al., ICCV 2017).
-
-    So the network must know the same body whichever side it was seen from. It is no part of the encoder.
-
-    Args:
-        width: channels of the encoder's network.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.read = nn.Conv1d(width, TOLD, 1)
+    """Compares the poses that an encoder of paths sees with the true ones (lifting: Martinez et al., ICCV
+    2017). So the network must know the same body whichever side it was seen from."""
 
     def forward(
-        self, encoder: PathEncoder, batch: Batch, told: torch.Tensor, share: float
+        self, encoder: Lifting, batch: Batch, told: torch.Tensor, share: float
     ) -> tuple[Tokens, dict[str, torch.Tensor]]:
-        """Tokens, and the loss "pose": mean square error in units of :data:`SPREAD`.
+        """Tokens, and the loss "pose": mean square error in units of :data:`POSE_UNIT` statures.
 
         Args:
             encoder: what is trained.
@@ -42,15 +38,18 @@ class PoseSupervisor(nn.Module):
             told: ``[b, T, 72]`` of :func:`pose_told`, NaN = not known.
             share: of the training that is done.
         """
-        tokens, steps = encoder.look(batch)
-        true, owner = Batch(told, batch.lengths, batch.t_s).real_frames()
-        wanted, _ = on_one_clock(true.float(), owner, batch)
-        with torch.autocast(told.device.type, enabled=False):
-            seen = self.read(steps.features.float()).transpose(1, 2)
-            error = seen - wanted / SPREAD
-            known = steps.known[..., None] & ~wanted.isnan()
-            total = torch.where(known, error, error.new_zeros(())).square().sum()
-            return tokens, {"pose": total / known.sum().clamp(min=1)}
+        tokens, poses = encoder.look(batch)
+        return tokens, {"pose": pose_loss(poses, batch, told)}
+
+
+def pose_loss(poses: torch.Tensor, batch: Batch, told: torch.Tensor) -> torch.Tensor:
+    """Mean square error of poses ``[b, steps, 72]`` on the common clock against what was told ``[b, T, 72]``
+    of the frames of a batch."""
+    true, owner = Batch(told, batch.lengths, batch.t_s).real_frames()
+    wanted, there = on_one_clock(true.float() / POSE_UNIT, owner, batch)
+    known = there[..., None] & ~wanted.isnan()
+    error = torch.where(known, poses.float() - wanted, poses.new_zeros(()).float())
+    return error.square().sum() / known.sum().clamp(min=1)
 
 
 def pose_told(seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
@@ -61,12 +60,12 @@ def pose_told(seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDAr
     """
     joints, times = truth.arrays.get("joints"), truth.arrays.get("joints_t_s")
     stature = truth.labels.height_m
-    if joints is None or times is None or not stature or np.shape(joints)[1:] != (JOINTS, 3):
+    if joints is None or times is None or not stature or np.shape(joints)[1:] != (POSE // 3, 3):
         return None
     if len(times) != len(joints) or len(times) < 2 or not (np.diff(times) > 0).all():
         return None
     held = np.asarray(joints, np.float64)
-    flat = (held - held[:, :1]).reshape(len(held), TOLD) / stature
+    flat = (held - held[:, :1]).reshape(len(held), POSE) / stature
     at = t_s.astype(np.float64) + seq.start_ns / NS_PER_S
     return np.stack([np.interp(at, times, c, left=np.nan, right=np.nan) for c in flat.T], axis=1).astype(
         np.float32

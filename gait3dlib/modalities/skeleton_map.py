@@ -73,7 +73,7 @@ class SkeletonMap(ImageModality):
 
     def supervisor(self) -> nn.Module | None:
         """For "paths", the true pose of simulated walkers."""
-        return PoseSupervisor(self.width) if self._paths else None
+        return PoseSupervisor() if self._paths else None
 
     def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
         """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""

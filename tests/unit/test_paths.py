@@ -10,8 +10,9 @@ from torch import nn
 from gait3dlib.data.augment_joints import JointAugment
 from gait3dlib.modalities import Sample
 from gait3dlib.modalities._key_points import ROWS, VALUES, key_point_frames
-from gait3dlib.modalities._paths import PathEncoder
-from gait3dlib.modalities._pose_supervisor import SPREAD, PoseSupervisor, pose_told
+from gait3dlib.modalities._paths import POSE_UNIT, PathEncoder
+from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
+from gait3dlib.modalities._stride import FASTEST_HZ, FIGURES, HARMONICS, RATES, SLOWEST_HZ, stride_series
 from gait3dlib.modalities.skeleton_map import SkeletonMap
 from gait3dlib.recording import Truth
 from gait3dlib.types import GaitSequence, Labels, Meta, Stream
@@ -145,20 +146,53 @@ def test_the_pose_told_is_about_the_pelvis_and_in_statures() -> None:
     assert pose_told(seq, t_s, truth(joints, times[:-1])) is None
 
 
-def test_the_loss_is_zero_for_the_true_pose_and_one_a_spread_away(encoder: PathEncoder) -> None:
+def test_the_loss_is_zero_for_the_true_pose_and_one_a_unit_away(encoder: PathEncoder) -> None:
     modality = SkeletonMap(encoder="paths", width=8, strips=4)
     batch = modality.collate([sample(key_points(seed=s)) for s in range(2)])
     encoder.float()
-    supervisor = PoseSupervisor(8)
-    nn.init.zeros_(supervisor.read.weight)
+    nn.init.zeros_(encoder.network.pose.weight)
     told = torch.randn(72).expand(2, 20, 72).clone()
     told[0, :4] = torch.nan
     with torch.no_grad():
-        supervisor.read.bias.copy_(told[1, 0] / SPREAD)
-        _, losses = supervisor(encoder, batch, told, 0.5)
+        encoder.network.pose.bias.copy_(told[1, 0] / POSE_UNIT)
+        _, losses = PoseSupervisor()(encoder, batch, told, 0.5)
         assert losses["pose"] < 1e-6
-        _, losses = supervisor(encoder, batch, told + SPREAD, 0.5)
+        _, losses = PoseSupervisor()(encoder, batch, told + POSE_UNIT, 0.5)
     assert losses["pose"] == pytest.approx(1.0, abs=1e-3)
+
+
+def swinging(t_s: torch.Tensor, hertz: float, late: float, seed: int) -> torch.Tensor:
+    """``[steps, 24, 3]`` of a walk whose series is known: two harmonics, legs in opposition."""
+    rng = torch.Generator().manual_seed(seed)
+    mean, *waves = torch.randn(5, 24, 3, generator=rng, dtype=torch.float64)
+    for wave in waves:
+        wave[[4, 5, 7, 8]] = 0
+    waves[0][[4, 7], 0], waves[0][[5, 8], 0] = 1.0, -1.0
+    angle = 2 * torch.pi * (hertz * t_s + late)[:, None, None]
+    a, b, c, d = waves
+    return mean + a * angle.cos() + b * angle.sin() + c * (2 * angle).cos() + d * (2 * angle).sin()
+
+
+def test_the_series_of_a_stride_is_found_wherever_the_walk_begins() -> None:
+    t_s = torch.arange(45, dtype=torch.float64) / 15
+    hertz = torch.linspace(SLOWEST_HZ, FASTEST_HZ, RATES, dtype=torch.float64)[25].item()
+    poses = torch.stack([swinging(t_s, hertz, late, seed=3) for late in (0.0, 0.4)])
+    known = torch.ones(2, 45, dtype=torch.bool)
+    known[1, 38:] = False
+    series, rate = stride_series(poses, known, 1 / 15)
+    assert rate.tolist() == pytest.approx([hertz, hertz])
+    torch.testing.assert_close(series[0], series[1], atol=0.08, rtol=0)
+    mean, cosine, sine = series[0].view(FIGURES, 24, 3)[[0, 1, 1 + HARMONICS]]
+    torch.testing.assert_close(mean[7, 0], poses[0, :, 7, 0].mean(), atol=0.05, rtol=0)
+    assert cosine[7, 0].item() == pytest.approx(1.0, abs=0.05)
+    assert cosine[8, 0].item() == pytest.approx(-1.0, abs=0.05)
+    assert sine[7, 0].item() == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_walk_without_a_known_step_has_no_series() -> None:
+    series, rate = stride_series(torch.randn(2, 9, 24, 3), torch.zeros(2, 9, dtype=torch.bool), 1 / 15)
+    assert (series == 0).all()
+    assert (rate == 0).all()
 
 
 def test_augmented_joints_keep_their_unknowns_and_err_as_asked() -> None:
