@@ -7,13 +7,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.config import build, check
 from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._base import Batch, Modality
 from gait3dlib.modalities._motion import MotionStrips
+from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
+from gait3dlib.modalities._stride_strips import StrideStrips
 from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.networks import (
     DeepGaitV2,
@@ -25,7 +29,8 @@ from gait3dlib.networks import (
     SkeletonGait,
     SkeletonGaitPP,
 )
-from gait3dlib.types import Tokens
+from gait3dlib.recording import Truth
+from gait3dlib.types import GaitSequence, Tokens
 
 NETWORKS: Mapping[str, type[ImageNetwork]] = {
     "deepgaitv2": DeepGaitV2,
@@ -36,7 +41,12 @@ NETWORKS: Mapping[str, type[ImageNetwork]] = {
     "skeletongait": SkeletonGait,
     "skeletongait_pp": SkeletonGaitPP,
 }
-STRIPS: Mapping[str, type[StripEncoder]] = {"strips": StripEncoder, "motion": MotionStrips}
+STRIPS: Mapping[str, type[StripEncoder]] = {
+    "strips": StripEncoder,
+    "motion": MotionStrips,
+    "stride": StrideStrips,
+}
+POSES = ("stride", "paths")  # encoders that see the pose
 _SETS = ("gaitbase", "gaitset", "strips")  # to these a walk is a set of frames
 _DECIDED = ("channels", "embedding", "classes", "separate_neck", "neck")  # by the modality
 
@@ -120,6 +130,18 @@ class ImageModality(Modality):
         """Whether the encoder looks along time."""
         flat = (self.network or {}).get("mode") == "2d"
         return vars(self)["encoder"] not in _SETS and not flat
+
+    def supervisor(self) -> nn.Module | None:
+        """For "stride", the true pose of simulated walkers."""
+        return PoseSupervisor() if self._sees_poses else None
+
+    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
+        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
+        return pose_told(seq, t_s, truth) if self._sees_poses else None
+
+    @property
+    def _sees_poses(self) -> bool:
+        return vars(self)["encoder"] in POSES
 
     @property
     def encoder(self) -> Callable[[int], nn.Module]:

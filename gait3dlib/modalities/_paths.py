@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gait3dlib.modalities._base import Batch
-from gait3dlib.modalities._motion import RATE_HZ, on_one_clock
+from gait3dlib.modalities._clock import RATE_HZ, on_one_clock
 from gait3dlib.modalities._stride import FIGURES, stride_series
 from gait3dlib.types import Tokens
 

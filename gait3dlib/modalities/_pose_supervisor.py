@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.modalities._base import Batch
-from gait3dlib.modalities._motion import on_one_clock
+from gait3dlib.modalities._clock import on_one_clock
 from gait3dlib.modalities._paths import POSE, POSE_UNIT
 from gait3dlib.recording import Truth
 from gait3dlib.types import NS_PER_S, GaitSequence, Tokens

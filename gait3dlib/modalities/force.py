@@ -7,20 +7,26 @@ ST-GCN (Yan et al., AAAI 2018).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.body import Body
 from gait3dlib.config import Count, Positive
-from gait3dlib.modalities._base import Modality, Sample
+from gait3dlib.modalities._base import Frames, Modality, Sample
 from gait3dlib.modalities._body_graph import BodyGraphEncoder
-from gait3dlib.modalities._forces import Motion, drawn, even_motion, forces_of, sampled
+from gait3dlib.modalities._forces import CHANNELS, ROWS, Motion, drawn, even_motion, forces_of, sampled
+from gait3dlib.modalities._paths import PathEncoder
+from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
+from gait3dlib.recording import Truth
 from gait3dlib.types import NS_PER_S, STREAM_SPECS, GaitSequence, Stream
 
 F64 = np.typing.NDArray[np.float64]
 LOADS = ("force", "ground_reaction")
+TOKENS = 8  # of "paths"
 
 
 class Force(Modality):
@@ -33,11 +39,13 @@ class Force(Modality):
 
     Args:
         channels: "all"; or "joints", the same network without what says of forces.
-        width: features of a joint.
+        encoder: "tree", graph convolutions along the bones; or "paths", all joints at once over time.
+        width: features of a joint, or channels of "paths".
         cutoff_hz: of the low-pass before differentiation. 3 Hz brings forces from the trembling joints of a
             depth camera nearest to the true ones; for a motion-capture laboratory 6 is usual.
         graph: "dense", a matrix product; or "geometric", torch-geometric's message passing (extra `force`).
-            Both give the same numbers; for 24 joints the product is faster and needs no other package.
+            Both give the same numbers; for 24 joints the product is faster and needs no other package. Of
+            "tree" only.
     """
 
     streams = (STREAM_SPECS["joints"],)
@@ -48,10 +56,13 @@ class Force(Modality):
         self,
         *,
         channels: Literal["all", "joints"] = "all",
+        encoder: Literal["tree", "paths"] = "tree",
         width: Count = 32,
         cutoff_hz: Positive = 3.0,
         graph: Literal["dense", "geometric"] = "dense",
     ) -> None:
+        # the setting has the name that users write; as a property the method of the same name comes first
+        vars(self)["encoder"] = encoder
         self.channels = channels
         self.width = width
         self.cutoff_hz = cutoff_hz
@@ -93,9 +104,32 @@ class Force(Modality):
         frames, t_ns = drawn(motion, loads)
         return Sample(frames, ((t_ns - seq.start_ns) / NS_PER_S).astype(np.float32), tuple(used))
 
-    def encoder(self, dim: int) -> nn.Module:
-        """A :class:`~gait3dlib.modalities._body_graph.BodyGraphEncoder`."""
+    @property
+    def encoder(self) -> Callable[[int], nn.Module]:
+        """The chosen encoder, to be called with the size of a token."""
+        return self._build
+
+    @property
+    def frames_are(self) -> Frames:  # type: ignore[override]
+        """Of "paths" joints, which training moves; of the tree numbers that it leaves as they are."""
+        return "joints" if self._paths else "images"
+
+    def supervisor(self) -> nn.Module | None:
+        """For "paths", the true pose of simulated walkers."""
+        return PoseSupervisor() if self._paths else None
+
+    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
+        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
+        return pose_told(seq, t_s, truth) if self._paths else None
+
+    def _build(self, dim: int) -> nn.Module:
+        if self._paths:
+            return PathEncoder(ROWS * CHANNELS, dim, self.width, TOKENS)
         return BodyGraphEncoder(dim, self.width, forces=self.channels == "all", graph=self.graph)
+
+    @property
+    def _paths(self) -> bool:
+        return bool(vars(self)["encoder"] == "paths")
 
 
 def _given(seq: GaitSequence, motion: Motion) -> tuple[F64, F64] | None:

@@ -15,10 +15,10 @@ class Silhouette(ImageModality):
     """Silhouettes normalised to 64 x 44 (the field's convention), encoded strip by strip.
 
     Args:
-        encoder: "strips", a set of frames; "motion", the same with an eye for movement; or a published
-            network (see :mod:`gait3dlib.networks`).
-        width: channels of the first stage of "strips" and "motion".
-        strips: body strips of "strips" and "motion", one token each; divides 16.
+        encoder: "strips", a set of frames; "motion", the same with an eye for movement; "stride", with one
+            for the pose as well; or a published network (see :mod:`gait3dlib.networks`).
+        width: channels of the first stage of the first three.
+        strips: body strips of the first three, one token each; divides 16.
         network: keywords of a published network, such as its widths and depths.
     """
 
@@ -29,7 +29,7 @@ class Silhouette(ImageModality):
         self,
         *,
         encoder: Literal[
-            "strips", "motion", "gaitbase", "deepgaitv2", "gaitset", "gaitpart", "gaitgl"
+            "strips", "motion", "stride", "gaitbase", "deepgaitv2", "gaitset", "gaitpart", "gaitgl"
         ] = "strips",
         width: Count = 24,
         strips: Count = 16,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.config import Count, Positive
@@ -16,11 +14,9 @@ from gait3dlib.modalities._base import Frames, Sample, seconds
 from gait3dlib.modalities._image_networks import STRIPS, ImageModality
 from gait3dlib.modalities._key_points import VALUES, key_point_frames
 from gait3dlib.modalities._paths import PathEncoder
-from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
 from gait3dlib.modalities._silhouettes import cut_sides
 from gait3dlib.modalities._skeleton_maps import skeleton_maps
 from gait3dlib.perception.layouts import coco17
-from gait3dlib.recording import Truth
 from gait3dlib.types import STREAM_SPECS, GaitSequence
 
 
@@ -28,10 +24,11 @@ class SkeletonMap(ImageModality):
     """Skeleton maps of 2 x 64 x 44 (limbs, joints), encoded strip by strip.
 
     Args:
-        encoder: "strips", a set of maps; "motion", the same with an eye for movement; a published network
-            (see :mod:`gait3dlib.networks`); or "paths", which draws no maps but reads where the points go.
-        width: channels of the first stage of "strips" and "motion", of all stages of "paths".
-        strips: body strips of "strips" and "motion", one token each; divides 16. Tokens of "paths".
+        encoder: "strips", a set of maps; "motion", the same with an eye for movement; "stride", with one for
+            the pose as well; a published network (see :mod:`gait3dlib.networks`); or "paths", which draws no
+            maps but reads where the points go.
+        width: channels of the first stage of "strips", "motion" and "stride", of all stages of "paths".
+        strips: body strips of these, one token each; divides 16. Tokens of "paths".
         network: keywords of a published network, such as its widths and depths.
         sigma: spread of the Gaussians in pixels of the 128 x 128 canvas.
     """
@@ -44,7 +41,7 @@ class SkeletonMap(ImageModality):
         self,
         *,
         encoder: Literal[
-            "strips", "motion", "paths", "skeletongait", "gaitbase", "gaitset", "gaitpart", "gaitgl"
+            "strips", "motion", "stride", "paths", "skeletongait", "gaitbase", "gaitset", "gaitpart", "gaitgl"
         ] = "strips",
         width: Count = 24,
         strips: Count = 16,
@@ -70,14 +67,6 @@ class SkeletonMap(ImageModality):
     def frames_are(self) -> Frames:  # type: ignore[override]
         """Pictures, or joints."""
         return "joints" if self._paths else "images"
-
-    def supervisor(self) -> nn.Module | None:
-        """For "paths", the true pose of simulated walkers."""
-        return PoseSupervisor() if self._paths else None
-
-    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
-        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
-        return pose_told(seq, t_s, truth) if self._paths else None
 
     def _build(self, dim: int) -> nn.Module:
         return PathEncoder(VALUES, dim, self.width, self.strips) if self._paths else super()._build(dim)

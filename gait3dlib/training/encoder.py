@@ -184,7 +184,9 @@ class EncoderTask:
         self.targets = Targets(split.train, split.traits)
         encoder = modality.encoder(dim)
         one_frame = modality.collate([split.train_samples[0].take(np.arange(1))])
-        strips = encoder(one_frame).values.shape[1]
+        with torch.inference_mode():
+            strips = encoder.eval()(one_frame).values.shape[1]
+        encoder.train()
         self.module = EncoderAndHead(
             encoder,
             Head(dim, strips, len(self.targets.people), split.traits.shape[1]),
