@@ -73,7 +73,7 @@ class PathNetwork(nn.Module):
 
 
 class PathEncoder(nn.Module):
-    """Frames ``[b, T, ...]`` of plain numbers -> ``tokens`` tokens of the whole walk.
+    """Frames ``[b, T, ...]`` -> ``tokens`` tokens of the whole walk.
 
     Every token is read from all joints. Their heights are spread over the body, from the head down, so that
     a fusion reads each of them beside strips.
@@ -83,10 +83,15 @@ class PathEncoder(nn.Module):
         dim: size of a token.
         width: channels of the network.
         tokens: how many.
+        front: brings each frame to so many numbers, ``[n, ...]`` -> ``[n, values]``; by default they are
+            the frame.
     """
 
-    def __init__(self, values: int, dim: int, width: int, tokens: int) -> None:
+    def __init__(
+        self, values: int, dim: int, width: int, tokens: int, front: nn.Module | None = None
+    ) -> None:
         super().__init__()
+        self.front = front or nn.Flatten()
         self.network = PathNetwork(values, width)
         # coefficients of a series differ in size by hundreds
         self.even = nn.BatchNorm1d(self.network.figures)
@@ -102,7 +107,8 @@ class PathEncoder(nn.Module):
     def look(self, batch: Batch) -> tuple[Tokens, torch.Tensor]:
         """The tokens of a batch, and the poses ``[b, steps, 72]`` that it shows; 15 steps a second."""
         frames, owner = batch.real_frames()
-        values, known = on_one_clock(frames.flatten(1).to(self.project.weight.dtype), owner, batch)
+        dtype = self.project.weight.dtype
+        values, known = on_one_clock(self.front(frames.to(dtype)).to(dtype), owner, batch)
         figures, poses = self.network(values, known)
         out = self.project(self.even(figures)).to(figures.dtype).view(len(batch), -1, self.dim)
         real = batch.present[:, None].expand(-1, out.shape[1])

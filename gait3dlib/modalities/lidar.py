@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.config import Count, Positive
 from gait3dlib.modalities._base import Frames, Modality, Sample, seconds
+from gait3dlib.modalities._lidar_paths import PointSet
 from gait3dlib.modalities._lidar_points import PointEncoder
 from gait3dlib.modalities._lidar_range import RangeViewEncoder
 from gait3dlib.modalities._lidar_sparse import SparseEncoder
+from gait3dlib.modalities._paths import PathEncoder
 from gait3dlib.modalities._point_frames import point_frames
+from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
+from gait3dlib.recording import Truth
 from gait3dlib.types import STREAM_SPECS, GaitSequence
 
 
@@ -23,10 +29,11 @@ class Lidar(Modality):
 
     Args:
         encoder: "sparse" convolves cells of space and time, "points" groups neighbours (LidarGait++),
-            "range_view" draws what the sensor sees (LidarGait).
+            "range_view" draws what the sensor sees (LidarGait), "paths" sees the pose over time.
         points: of a frame; more are thinned out evenly, fewer are repeated.
         width: channels of the encoder's first stage.
         strips: slices of height from the ground to 2 m, one token each; divides 16 for "range_view".
+            Tokens of "paths", which are of the whole body.
         voxel_m: side of a cell of "sparse".
     """
 
@@ -36,7 +43,7 @@ class Lidar(Modality):
     def __init__(
         self,
         *,
-        encoder: Literal["sparse", "points", "range_view"] = "sparse",
+        encoder: Literal["sparse", "points", "range_view", "paths"] = "sparse",
         points: Count = 256,
         width: Count = 24,
         strips: Count = 16,
@@ -51,8 +58,8 @@ class Lidar(Modality):
 
     @property
     def ordered(self) -> bool:  # type: ignore[override]
-        """Only the sparse encoder looks along time; to the others a walk is a set of frames."""
-        return bool(vars(self)["encoder"] == "sparse")
+        """Whether the encoder looks along time; to "points" and "range_view" a walk is a set of frames."""
+        return vars(self)["encoder"] in ("sparse", "paths")
 
     def prepare(self, seq: GaitSequence) -> Sample | None:
         """float32 ``[T, 1 + points, 3]``: the sensor's place, then points; frames with too few are left out.
@@ -71,10 +78,21 @@ class Lidar(Modality):
         """The chosen encoder, to be called with the size of a token."""
         return self._build
 
+    def supervisor(self) -> nn.Module | None:
+        """For "paths", the true pose of simulated walkers."""
+        return PoseSupervisor() if vars(self)["encoder"] == "paths" else None
+
+    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
+        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
+        return pose_told(seq, t_s, truth) if vars(self)["encoder"] == "paths" else None
+
     def _build(self, dim: int) -> nn.Module:
         chosen = vars(self)["encoder"]
         if chosen == "points":
             return PointEncoder(dim, self.points, self.width, self.strips)
         if chosen == "range_view":
             return RangeViewEncoder(dim, self.width, self.strips)
+        if chosen == "paths":
+            front = PointSet(self.width)
+            return PathEncoder(front.figures, dim, self.width, self.strips, front)
         return SparseEncoder(dim, self.voxel_m, self.width, self.strips)

@@ -24,7 +24,7 @@ from gait3dlib.modalities.lidar import Lidar
 from gait3dlib.sparse import backend
 from gait3dlib.types import GaitSequence, Stream
 
-ENCODERS = ("sparse", "points", "range_view")
+ENCODERS = ("sparse", "points", "range_view", "paths")
 SMALL: dict[str, Any] = {"width": 8, "strips": 8, "points": 96}
 Points = NDArray[np.float64]
 
