@@ -25,6 +25,7 @@ from gait3dlib.sparse import backend
 from gait3dlib.types import GaitSequence, Stream
 
 ENCODERS = ("sparse", "points", "range_view", "paths")
+ALONG_TIME = ("sparse", "paths")
 SMALL: dict[str, Any] = {"width": 8, "strips": 8, "points": 96}
 Points = NDArray[np.float64]
 
@@ -196,9 +197,9 @@ def test_slices_and_their_heights() -> None:
 def test_every_setting_reaches_the_network(lidar: Lidar) -> None:
     name = vars(lidar)["encoder"]
     assert vars(config.build(Lidar, {"encoder": name, **SMALL})) == vars(lidar)
-    encoder = lidar.encoder(16)
+    encoder = lidar.encoder(16).eval()
     assert encoder(lidar.collate([lidar.sample(walk())])).values.shape == (1, 8, 16)
-    assert lidar.ordered == (name == "sparse")
+    assert lidar.ordered == (name in ALONG_TIME)
     wider = Lidar(encoder=name, **{**SMALL, "width": 12}).encoder(16)
     assert sum(p.numel() for p in wider.parameters()) > sum(p.numel() for p in encoder.parameters())
     with pytest.raises(ConfigError, match="encoder"):
@@ -209,7 +210,8 @@ def test_every_setting_reaches_the_network(lidar: Lidar) -> None:
 
 def test_default_encoders_fit_into_the_default_set() -> None:
     for name in ENCODERS:
-        state = config.build(Lidar, {"encoder": name}).encoder(128).state_dict()
+        settings = {"encoder": name, "strips": 8 if name == "paths" else 16}
+        state = config.build(Lidar, settings).encoder(128).state_dict()
         assert sum(t.numel() * t.element_size() for t in state.values()) < 4_000_000
 
 
@@ -255,14 +257,14 @@ def test_cells_tell_where_the_points_lie_in_them() -> None:
     assert torch.equal(x.features[0], x.features[1])
 
 
-def test_time_is_seen_by_the_sparse_encoder_only(lidar: Lidar) -> None:
+def test_only_encoders_along_time_see_the_time(lidar: Lidar) -> None:
     sample = sample_of(walk())
     batch = lidar.collate([sample])
     still = Batch(batch.frames, batch.lengths, batch.t_s * 3)
     encoder = lidar.encoder(16).eval()
     with torch.inference_mode():
         same = torch.allclose(encoder(batch).values, encoder(still).values)
-    assert same == (vars(lidar)["encoder"] != "sparse")
+    assert same == (not lidar.ordered)
 
 
 def test_the_picture_shows_metric_depth_and_height() -> None:
