@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,7 @@ from gait3dlib.cli._output import (
 from gait3dlib.errors import ConfigError, did_you_mean
 
 VIEWS = "0,30,60,90,120,150,180"
+STREAMS = "silhouette,keypoints"
 
 
 def simulate(
@@ -42,9 +43,13 @@ def simulate(
     seconds: Annotated[float, typer.Option("--seconds", help="Length of a walk.")] = 2.0,
     fps: Annotated[float, typer.Option("--fps", help="Frames a second.")] = 15.0,
     streams: Annotated[
-        str,
-        typer.Option("--streams", metavar="A,B", help="Of silhouette, keypoints, depth, points, joints."),
-    ] = "silhouette,keypoints",
+        str | None,
+        typer.Option(
+            "--streams",
+            metavar="A,B",
+            help="Of silhouette, keypoints, depth, points, joints; the first two by default.",
+        ),
+    ] = None,
     motion: Annotated[
         Literal["prior", "style"],
         typer.Option("--motion", help="How they move: learnt from real walks, or set by hand."),
@@ -62,6 +67,10 @@ def simulate(
             "--cells", metavar="A,B", help="Covariates: normal, coat, bag, night, pole, ..., or all."
         ),
     ] = None,
+    bare: Annotated[
+        bool,
+        typer.Option("--bare", help="Key points and joints alone, without pictures: thousands of people."),
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes; one a core by default.")
     ] = None,
@@ -70,10 +79,21 @@ def simulate(
     """Make labelled walkers, seen by cameras; one recording a person.
 
     An interrupted run goes on where it stopped. The same seed gives the same people and streams.
-    A benchmark says everything itself but --split, --streams, --walkers and --jobs.
+    A benchmark says everything itself but --split, --streams, --walkers and --jobs. With --bare each walk is
+    seen by three cameras that stand anywhere, in plain clothes, near or far, by day or night.
 
     Example: gait3d simulate --out walkers --walkers 100 --seed 1
     """
+    how: dict[str, Any] = {
+        "seed": seed, "first": first, "sessions": sessions, "seconds": seconds, "fps": fps, "jobs": jobs,
+    }  # fmt: skip
+    if bare:
+        if (views, cells, motion, benchmark) != (VIEWS, None, "prior", None):
+            raise ConfigError(
+                "--bare draws its own cameras: leave out --benchmark, --views, --cells and --motion"
+            )
+        _simulate_bare(out, read_names(streams), as_json, walkers=walkers or 100, **how)
+        return
     require("embreex")
     from gait3dlib.simulation import simulate as run
     from gait3dlib.simulation.conditions import cell_names
@@ -82,7 +102,7 @@ def simulate(
         given = (seed, first, sessions, views, seconds, fps, cells, motion)
         if given != (0, 0, 3, VIEWS, 2.0, 15.0, None, "prior"):
             raise ConfigError("a benchmark is frozen: give only --split, --streams, --walkers, --jobs")
-        _simulate_split(benchmark, split, out, read_names(streams), walkers, jobs, as_json)
+        _simulate_split(benchmark, split, out, read_names(streams or STREAMS), walkers, jobs, as_json)
         return
     asked = cell_names(cells)
     angles = _numbers(views, "--views")
@@ -90,23 +110,14 @@ def simulate(
         paths = run(
             out,
             walkers=walkers or 100,
-            seed=seed,
-            first=first,
-            sessions=sessions,
             views=angles,
-            seconds=seconds,
-            fps=fps,
-            streams=read_names(streams),
+            streams=read_names(streams or STREAMS),
             cells=asked,
             motion=motion,
-            jobs=jobs,
             progress=progress,
+            **how,
         )
-    walks = len(paths) * sessions * len(angles) * max(1, len(asked))
-    if as_json:
-        show_json({"out": str(out), "walkers": len(paths), "walks": walks, "seed": seed})
-    else:
-        console().print(f"{len(paths)} walkers, {walks} walks in {out}")
+    _say_made(out, len(paths), sessions * len(angles) * max(1, len(asked)), seed, as_json)
 
 
 def train(
@@ -209,6 +220,22 @@ def evaluate(
     for path in (submission, *((out / "report.json", out / "report.md") if out else ())):
         if path is not None:
             note(f"written: {path}")
+
+
+def _simulate_bare(out: Path, streams: list[str], as_json: bool, **how: Any) -> None:
+    from gait3dlib.simulation.bare import BARE_STREAMS, CAMERAS, simulate_bare
+
+    with counting("walkers") as progress:
+        paths = simulate_bare(out, streams=streams or BARE_STREAMS, progress=progress, **how)
+    _say_made(out, len(paths), how["sessions"] * CAMERAS, how["seed"], as_json)
+
+
+def _say_made(out: Path, walkers: int, walks_each: int, seed: int, as_json: bool) -> None:
+    walks = walkers * walks_each
+    if as_json:
+        show_json({"out": str(out), "walkers": walkers, "walks": walks, "seed": seed})
+    else:
+        console().print(f"{walkers} walkers, {walks} walks in {out}")
 
 
 def _simulate_split(

@@ -133,10 +133,10 @@ def _make(out: Path, name: str | Path, split: str, asked: Sequence[str], index: 
         with open_recording(path) as recording:
             before = [recording.sequence(i) for i in range(len(recording.walks))]
     whole = [_joined(old, new) for old, (new, _) in zip(before, pairs, strict=True)]
-    save(path, *whole, truths=[_thinned(truth) for _, truth in pairs])
+    save(path, *whole, truths=[thinned(truth) for _, truth in pairs])
 
 
-def _thinned(truth: Truth) -> Truth:
+def thinned(truth: Truth) -> Truth:
     """The truth with every fourth state, 30 a second."""
     timed = ("joints", "joints_t_s", "phase")
     held = {name: array[::4] if name in timed else array for name, array in truth.arrays.items()}

@@ -65,7 +65,7 @@ class Viewer:
         self.meshes = [RayMesh(vertices, self.actor.faces) for vertices in self.state.vertices]
         # detectors box people, not their umbrellas
         worn = np.unique(self.actor.faces[~self.actor.carried])
-        whole = _extents(camera, self.state.vertices[:, worn])
+        whole = image_extents(camera, self.state.vertices[:, worn])
         self._others = self._near(actor, whole)
         self.extents = self._seen(whole)
 
@@ -76,7 +76,7 @@ class Viewer:
             if number == actor or not other.there(self.t_s).any():
                 continue
             state = other.at(self.t_s)
-            extents = _extents(self.camera, state.vertices)
+            extents = image_extents(self.camera, state.vertices)
             margin = 0.3 * (whole[:, 3] - whole[:, 1])  # crops are larger than the actor
             apart = (extents[:, 0] > whole[:, 2] + margin) | (extents[:, 2] < whole[:, 0] - margin)
             for frame in np.flatnonzero(other.there(self.t_s) & ~apart & np.isfinite(extents[:, 0])):
@@ -151,7 +151,7 @@ class Viewer:
         return Look(own, full, carried, boxes)
 
 
-def _extents(camera: Calibration, vertices: F32) -> F64:
+def image_extents(camera: Calibration, vertices: F32) -> F64:
     """Left, top, right, bottom ``[T, 4]``; infinite where the actor is behind the camera or too near."""
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = project(camera, vertices)
@@ -185,7 +185,7 @@ def picture(scene: Scene, camera: Calibration, t_s: float) -> tuple[F32, NDArray
     at = np.array([t_s])
     for number, actor in enumerate(scene.actors):
         vertices = actor.at(at).vertices
-        extents = _extents(camera, vertices)[0]
+        extents = image_extents(camera, vertices)[0]
         near = bool(np.isinf(extents).any())  # partly behind the camera: look everywhere
         inside = (
             np.array([0.0, 0.0, camera.width - 1.0, camera.height - 1.0])

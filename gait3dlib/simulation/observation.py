@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from gait3dlib.simulation.camera import camera_position, project
 from gait3dlib.simulation.conditions import Condition
 from gait3dlib.simulation.estimator import fitted
 from gait3dlib.simulation.lidar import Spinning, person_points
-from gait3dlib.simulation.look import Look, Viewer
+from gait3dlib.simulation.look import Extents, Look, Viewer
 from gait3dlib.simulation.rays import F32
 from gait3dlib.simulation.rig import Rig
-from gait3dlib.simulation.scene import F64, Scene
+from gait3dlib.simulation.scene import F64, Scene, State
 from gait3dlib.types import NS_PER_S, Stream
 
 STREAMS = ("silhouette", "keypoints", "depth", "points", "joints")
@@ -28,8 +29,18 @@ NIGHT_MISSED, NIGHT_GAIN = 0.5, 3.0
 CARRIED_KEPT, CARRIED_PARTLY = 0.6, 0.25  # how often a segmenter keeps a carried thing
 
 
+class Sight(Protocol):
+    """What a camera sees of the person at its own times, such as a :class:`Viewer`."""
+
+    state: State
+    extents: Extents
+
+    def crops(self, boxes: NDArray[np.float32], frames: NDArray[np.int64], size: int) -> Look:
+        """Crops of some frames."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Picture:
+class Picture:
     """Crops of the frames in which a camera's detector found the person."""
 
     t_s: F64
@@ -79,11 +90,18 @@ class Observation:
         return out or {names[0]: self._nothing(names[0])}
 
     @cached_property
-    def _viewer(self) -> Viewer:
-        return Viewer(self.scene, 0, self.rig.camera, self.camera_s)
+    def _viewer(self) -> Sight:
+        return self._sight(self.camera_s)
+
+    def _sight(self, t_s: F64) -> Sight:
+        return Viewer(self.scene, 0, self.rig.camera, t_s)
+
+    def _seen_at(self, picture: Picture, points: F64) -> F32:
+        """Depth ``[T, K]`` of what is seen at each point, 0 where nothing is."""
+        return _surface(picture.look, points)
 
     @cached_property
-    def _picture(self) -> _Picture | None:
+    def _picture(self) -> Picture | None:
         """What the colour camera's detector found."""
         rng = self._box
         seen = self._viewer.extents
@@ -99,10 +117,10 @@ class Observation:
         return int(min(self.size, max(8, round(float(np.median(boxes[:, 2]))))))
 
     def _cut(
-        self, viewer: Viewer, t_s: F64, frames: NDArray[np.int64], boxes: NDArray[np.float32], side: int
-    ) -> _Picture:
+        self, viewer: Sight, t_s: F64, frames: NDArray[np.int64], boxes: NDArray[np.float32], side: int
+    ) -> Picture:
         whole = viewer.extents.whole[frames]
-        return _Picture(t_s[frames], frames, viewer.crops(boxes, frames, side), whole[:, 3] - whole[:, 1])
+        return Picture(t_s[frames], frames, viewer.crops(boxes, frames, side), whole[:, 3] - whole[:, 1])
 
     def _silhouettes(self) -> Stream | None:
         picture = self._picture
@@ -120,7 +138,7 @@ class Observation:
         if picture is None:
             return None
         points = project(self.rig.camera, self._viewer.state.landmarks[picture.frames])
-        surface = _surface(picture.look, points)
+        surface = self._seen_at(picture, points)
         data = fitted().keypoints(
             self._keypoint,
             points,
@@ -141,8 +159,8 @@ class Observation:
         return Stream(data[found], t_ns, "px", layout="coco17", calibration=self.rig.camera)
 
     @cached_property
-    def _depth_picture(self) -> _Picture | None:
-        viewer = Viewer(self.scene, 0, self.rig.camera, self.depth_s)
+    def _depth_picture(self) -> Picture | None:
+        viewer = self._sight(self.depth_s)
         rng = self._depth.spawn(1)[0]
         boxes = noise.jittered_boxes(rng, viewer.extents.seen)
         frames = np.flatnonzero(viewer.extents.share > LEAST_SEEN)
@@ -198,7 +216,7 @@ class Observation:
         sweeps = [sensor.sweep(self._points, start) for start in self.lidar_s]
         return person_points(self._points, sweeps, 0, height_m=self.rig.mount.position[2])
 
-    def _stream(self, picture: _Picture, data: NDArray[np.generic], units: str = "1") -> Stream:
+    def _stream(self, picture: Picture, data: NDArray[np.generic], units: str = "1") -> Stream:
         return Stream(data, _ns(picture.t_s), units, boxes=picture.look.boxes, calibration=self.rig.camera)
 
     def _nothing(self, name: str) -> Stream:
