@@ -58,15 +58,17 @@ def pose_told(seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDAr
     Those have x where the walk goes, so from every side the same is told. NaN outside of what is known; None
     where the truth holds no joints at known times, or no stature.
     """
-    joints, times = truth.arrays.get("joints"), truth.arrays.get("joints_t_s")
-    stature = truth.labels.height_m
-    if joints is None or times is None or not stature or np.shape(joints)[1:] != (POSE // 3, 3):
+    joints, stature = truth.arrays.get("joints"), truth.labels.height_m
+    if joints is None or not stature or np.shape(joints)[1:] != (POSE // 3, 3):
         return None
-    if len(times) != len(joints) or len(times) < 2 or not (np.diff(times) > 0).all():
+    times = truth.arrays.get("joints_t_s")
+    if times is None:  # then they are those of a stream's frames
+        alike = (stream.t_ns / NS_PER_S for stream in seq.streams.values() if len(stream) == len(joints))
+        times = next(alike, None)
+    if times is None or len(times) != len(joints) or len(times) < 2 or not (np.diff(times) > 0).all():
         return None
     held = np.asarray(joints, np.float64)
     flat = (held - held[:, :1]).reshape(len(held), POSE) / stature
     at = t_s.astype(np.float64) + seq.start_ns / NS_PER_S
-    return np.stack([np.interp(at, times, c, left=np.nan, right=np.nan) for c in flat.T], axis=1).astype(
-        np.float32
-    )
+    told = [np.interp(at, times, column, left=np.nan, right=np.nan) for column in flat.T]
+    return np.stack(told, axis=1).astype(np.float32)

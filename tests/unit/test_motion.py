@@ -12,7 +12,9 @@ from gait3dlib import training
 from gait3dlib.errors import ConfigError, WeightsError
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Batch
-from gait3dlib.modalities._motion import LONGEST_GAP_S, RATE_HZ, MotionStrips, on_one_clock
+from gait3dlib.modalities._clock import LONGEST_GAP_S, RATE_HZ, on_one_clock
+from gait3dlib.modalities._motion import MotionStrips
+from gait3dlib.modalities._stride_strips import StrideStrips
 from gait3dlib.modalities._strips import StripEncoder
 from tests import tiny
 
@@ -41,6 +43,12 @@ def ready(seed: int = 0) -> MotionStrips:
     return MotionStrips(1, 8, width=8, strips=4, motion=8).eval()
 
 
+@pytest.fixture(params=["motion", "stride"])
+def encoder(request: pytest.FixtureRequest) -> MotionStrips:
+    torch.manual_seed(0)
+    return ready() if request.param == "motion" else StrideStrips(1, 8, width=8, strips=4).eval()
+
+
 def test_what_changes_evenly_is_the_same_at_every_rate() -> None:
     times = [[k / rate for k in range(round(rate) + 1)] for rate in (15.0, 30.0, 10.0, 7.0)]
     batch, owner = batch_of(*times)
@@ -62,8 +70,8 @@ def test_nothing_is_guessed_across_a_gap() -> None:
     assert steps[0, inside].abs().max() == 0
 
 
-def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing() -> None:
-    encoder, batch = ready(), noisy(12)
+def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing(encoder: MotionStrips) -> None:
+    batch = noisy(12)
     mixed = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         wanted = encoder(batch).values
@@ -73,16 +81,16 @@ def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing() -> None:
     torch.testing.assert_close(shuffled, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_frames_at_other_times_are_another_walk() -> None:
+def test_frames_at_other_times_are_another_walk(encoder: MotionStrips) -> None:
     """Else it would be a set of frames again."""
-    encoder, batch = ready(), noisy(12)
+    batch = noisy(12)
     with torch.inference_mode():
         backwards = encoder(Batch(batch.frames.flip(1), batch.lengths, batch.t_s)).values
         assert (backwards - encoder(batch).values).abs().max() > 1e-3
 
 
-def test_a_ragged_batch_equals_its_walks_one_by_one() -> None:
-    encoder, batch = ready(), noisy(12, 1, 0, 7)
+def test_a_ragged_batch_equals_its_walks_one_by_one(encoder: MotionStrips) -> None:
+    batch = noisy(12, 1, 0, 7)
     with torch.inference_mode():
         tokens = encoder(batch)
         for row, length in enumerate(batch.lengths.tolist()):
@@ -146,9 +154,35 @@ def test_a_run_that_was_cut_off_ends_in_the_same_weights(small_world: Path, tmp_
         torch.testing.assert_close(weights.read(again)[0][name], tensor, atol=0, rtol=0)
 
 
+def test_the_stride_goes_on_from_motion_and_learns_the_pose(small_world: Path, tmp_path: Path) -> None:
+    strips = tiny.train_encoder("silhouette", small_world, tmp_path / "strips")
+    moving = run(small_world, strips, tmp_path / "motion", steps=2)
+    seen: list[str] = []
+    stride = {"silhouette": {**MOTION["silhouette"], "encoder": "stride"}}
+    path = run(small_world, moving, tmp_path / "stride", modality=stride, steps=2, report=seen.append)
+    before, after = weights.read(moving)[0], weights.read(path)[0]
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("trunk."))
+    poses = [float(text.split("  pose ")[1].split()[0]) for text in seen if "  pose " in text]
+    assert poses and 0 < poses[-1] < 1000
+    assert after["say.weight"].shape[0] == 8 * 16
+
+
+def test_absorbing_a_norm_of_both_kinds_of_tokens_is_the_norm() -> None:
+    torch.manual_seed(0)
+    encoder, batch = StrideStrips(1, 8, width=8, strips=4).eval().double(), noisy(12, 9, 10)
+    norm = torch.nn.BatchNorm1d((4 + 8) * 8).double().eval()
+    for held in (norm.running_mean, norm.weight.data, norm.bias.data):
+        assert held is not None
+        held.normal_()
+    with torch.inference_mode():
+        wanted = norm(encoder(batch).values.flatten(1))
+        encoder.absorb(norm)
+        torch.testing.assert_close(encoder(batch).values.flatten(1), wanted)
+
+
 def test_only_strips_can_be_given_motion(small_world: Path, tmp_path: Path) -> None:
     strips = tiny.train_encoder("silhouette", small_world, tmp_path / "strips")
-    with pytest.raises(ConfigError, match="encoder: motion"):
+    with pytest.raises(ConfigError, match="motion or stride"):
         run(small_world, strips, tmp_path / "a", modality={"silhouette": {"width": 8, "strips": 4}})
     other = {"silhouette": {**MOTION["silhouette"], "width": 16}}
     with pytest.raises(WeightsError):
