@@ -6,6 +6,7 @@
 (60, 96, 96)
 """
 
+from gait3dlib.simulation.bare import observe_bare, simulate_bare
 from gait3dlib.simulation.conditions import CELLS, Condition
 from gait3dlib.simulation.dataset import simulate
 from gait3dlib.simulation.observing import observe_conditions
@@ -22,8 +23,10 @@ __all__ = [
     "View",
     "Walker",
     "observe",
+    "observe_bare",
     "observe_conditions",
     "observe_views",
     "sample_walker",
     "simulate",
+    "simulate_bare",
 ]

@@ -10,7 +10,6 @@ What needs geometry cannot be had: clothes, carried things, and whatever stands 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,21 +21,21 @@ from numpy.typing import NDArray
 
 from gait3dlib.body import JOINT_NAMES, ShapedBody
 from gait3dlib.errors import InputError
-from gait3dlib.recording import save
+from gait3dlib.recording import Truth, save
 from gait3dlib.simulation import rig
-from gait3dlib.simulation.benchmark import Pair, thinned
 from gait3dlib.simulation.camera import project
 from gait3dlib.simulation.capsules import bones_of, surface, thickness
 from gait3dlib.simulation.conditions import Condition, draw
-from gait3dlib.simulation.dataset import claim, on_all_cores
+from gait3dlib.simulation.dataset import claim, make_missing
 from gait3dlib.simulation.look import Extents, Look, image_extents
 from gait3dlib.simulation.observation import Observation, Picture, Sight
-from gait3dlib.simulation.observing import SCENE_VERSION, truth_of
+from gait3dlib.simulation.observing import SCENE_VERSION, thinned, truth_of
 from gait3dlib.simulation.rays import F32
 from gait3dlib.simulation.scene import F64, MARGIN_S, STATE_HZ, Actor, Scene, State
 from gait3dlib.simulation.walker import Walker, frame_count, sample_walker, subject_name
 from gait3dlib.types import Calibration, GaitSequence, Meta
 
+Pair = tuple[GaitSequence, Truth]
 BARE_STREAMS = ("keypoints", "joints")
 BARE_VERSION = 1
 BARE_CELLS = (
@@ -109,14 +108,7 @@ def simulate_bare(
     claim(out, parameters)
     paths = [out / f"{subject_name(seed, index, 'prior')}.h5" for index in range(first, first + walkers)]
     todo = [first + i for i, path in enumerate(paths) if not path.exists()]
-    done = walkers - len(todo)
-    if progress is not None:
-        progress(done, walkers)
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
-    for _ in on_all_cores(partial(_make, out, parameters), todo, jobs):
-        done += 1
-        if progress is not None:
-            progress(done, walkers)
+    make_missing(partial(_make, out, parameters), todo, walkers, jobs, progress)
     return paths
 
 

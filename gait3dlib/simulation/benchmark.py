@@ -7,7 +7,6 @@ a person, by all cores, resumable. Streams can be added later: those that are th
 from __future__ import annotations
 
 import dataclasses
-import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from gait3dlib.errors import InputError, did_you_mean
 from gait3dlib.recording import Truth, open_recording, save
 from gait3dlib.simulation import observation, observing
 from gait3dlib.simulation.conditions import Condition, draw
-from gait3dlib.simulation.dataset import claim, on_all_cores
+from gait3dlib.simulation.dataset import claim, make_missing
 from gait3dlib.simulation.frozen import Benchmark, Split, digest, load
 from gait3dlib.simulation.walker import Walker, sample_walker, subject_name
 from gait3dlib.types import GaitSequence, Stream
@@ -71,14 +70,7 @@ def simulate_split(
     indices = range(some.first, some.first + people)
     paths = [out / f"{subject_name(rules.seed, index, rules.motion)}.h5" for index in indices]
     todo = [i for i, path in zip(indices, paths, strict=True) if set(asked) - _held(path)]
-    done = people - len(todo)
-    if progress is not None:
-        progress(done, people)
-    make = partial(_make, out, name, split, asked)
-    for _ in on_all_cores(make, todo, min(jobs or os.cpu_count() or 1, max(1, len(todo)))):
-        done += 1
-        if progress is not None:
-            progress(done, people)
+    make_missing(partial(_make, out, name, split, asked), todo, people, jobs, progress)
     return paths
 
 
@@ -133,14 +125,7 @@ def _make(out: Path, name: str | Path, split: str, asked: Sequence[str], index: 
         with open_recording(path) as recording:
             before = [recording.sequence(i) for i in range(len(recording.walks))]
     whole = [_joined(old, new) for old, (new, _) in zip(before, pairs, strict=True)]
-    save(path, *whole, truths=[thinned(truth) for _, truth in pairs])
-
-
-def thinned(truth: Truth) -> Truth:
-    """The truth with every fourth state, 30 a second."""
-    timed = ("joints", "joints_t_s", "phase")
-    held = {name: array[::4] if name in timed else array for name, array in truth.arrays.items()}
-    return Truth(truth.labels, held)
+    save(path, *whole, truths=[observing.thinned(truth) for _, truth in pairs])
 
 
 def _joined(old: GaitSequence | None, new: GaitSequence) -> GaitSequence:

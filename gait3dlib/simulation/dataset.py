@@ -117,14 +117,7 @@ def simulate(
     claim(out, parameters)
     paths = [out / f"{subject_name(seed, index, motion)}.h5" for index in range(first, first + walkers)]
     todo = [first + i for i, path in enumerate(paths) if not path.exists()]
-    done = walkers - len(todo)
-    if progress is not None:
-        progress(done, walkers)
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(todo)))
-    for _ in on_all_cores(partial(_make, out, parameters), todo, jobs):
-        done += 1
-        if progress is not None:
-            progress(done, walkers)
+    make_missing(partial(_make, out, parameters), todo, walkers, jobs, progress)
     return paths
 
 
@@ -147,6 +140,23 @@ def claim(out: Path, parameters: dict[str, Any]) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(parameters, indent=1) + "\n")
     temporary.replace(path)
+
+
+def make_missing(
+    make: Callable[[int], None],
+    todo: Sequence[int],
+    people: int,
+    jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Call ``make`` for those of a data set's ``people`` that are not there yet, and say how far it is."""
+    done = people - len(todo)
+    if progress is not None:
+        progress(done, people)
+    for _ in on_all_cores(make, todo, min(jobs or os.cpu_count() or 1, max(1, len(todo)))):
+        done += 1
+        if progress is not None:
+            progress(done, people)
 
 
 def on_all_cores(make: Callable[[int], None], todo: Sequence[int], jobs: int) -> Iterator[int]:

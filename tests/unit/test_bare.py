@@ -7,22 +7,28 @@ import numpy as np
 import pytest
 from commands import gait3d, good, said_json
 
+from gait3dlib.body import JOINT_NAMES
 from gait3dlib.errors import InputError
 from gait3dlib.recording import open_recording
-from gait3dlib.simulation import Condition, observe_conditions, sample_walker
+from gait3dlib.simulation import Condition, observe_conditions, rig, sample_walker
 from gait3dlib.simulation.bare import (
     BARE_CELLS,
     CAMERAS,
+    Pair,
+    _Bare,
     observe_bare,
     random_views,
     simulate_bare,
 )
-from gait3dlib.simulation.benchmark import Pair, thinned
-from gait3dlib.simulation.capsules import CAPSULES
+from gait3dlib.simulation.camera import project
+from gait3dlib.simulation.capsules import CAPSULES, surface
 from gait3dlib.simulation.conditions import CELLS, draw
 from gait3dlib.simulation.estimator import fitted
+from gait3dlib.simulation.noise import COCO_DEPTH_M
+from gait3dlib.simulation.observation import Observation
+from gait3dlib.simulation.observing import thinned
 from gait3dlib.simulation.outfit import Outfit
-from gait3dlib.types import Meta
+from gait3dlib.simulation.scene import Actor, Scene
 
 STREAMS = ("keypoints", "joints")
 
@@ -75,25 +81,68 @@ def test_joints_are_those_of_rendered_walks(both: list[tuple[Pair, Pair]]) -> No
         np.testing.assert_allclose(bare.streams["joints"].data, shown.streams["joints"].data, atol=1e-3)
 
 
-def test_key_points_differ_where_one_body_hides_a_point_and_the_other_does_not(
+def test_key_points_are_those_of_rendered_walks_but_for_what_is_hidden(
     both: list[tuple[Pair, Pair]],
 ) -> None:
-    apart, differs, hidden = [], [], []
-    middle = (fitted().score_shown[0] + fitted().score_hidden[0]) / 2
+    apart = []
     for (bare, _), (shown, _) in both:
         if "keypoints" not in shown.streams:
             continue
         mine, other = bare.streams["keypoints"].data, shown.streams["keypoints"].data
         height = np.ptp(other[..., 1][other[..., 2] > 0])
         apart.append(np.abs(mine - other)[..., :2].max(axis=-1).ravel() / height)
-        differs.append((np.abs(mine - other)[..., 2] > 0.01).ravel())
-        hidden.append([(mine[..., 2] < middle).mean(), (other[..., 2] < middle).mean()])
-    distance, other_score = np.concatenate(apart), np.concatenate(differs)
-    assert np.quantile(distance[~other_score], 0.95) < 0.002  # of the height: 0.5 pixels of 240
-    assert other_score.mean() < 0.06
-    assert distance.max() < 0.1
-    mine_hidden, other_hidden = np.mean(hidden, axis=0)
-    assert mine_hidden == pytest.approx(other_hidden, rel=0.2)
+    assert len(apart) >= 9
+    distance = np.concatenate(apart)
+    # with one random number a point, nine in ten differ by less than a quarter of a pixel of 240
+    assert np.quantile(distance, 0.9) < 0.001
+    # trembling is larger where a point is hidden, by this factor and no more
+    assert distance.max() < 5.0 * (fitted().hidden_factor - 1.0) * fitted().jitter_sd.max() * 2.0
+
+
+def test_capsules_hide_what_meshes_hide() -> None:
+    mine, other = [], []
+    for index in range(3):
+        walker = sample_walker(12, index, "prior")
+        actor = Actor.walking(walker, seed=1, seconds=0.5)
+        within = COCO_DEPTH_M * walker.shape.height_m / 1.7
+        for k, cell in enumerate(("normal", "normal", "high_camera", "low_camera")):
+            condition = draw(cell, np.random.default_rng(k), view_deg=90.0 * k + 31.0 * index, fps=8.0)
+            place = rig.place(condition, walker.rng(6, k), 0.5)
+            points = []
+            for kind in (Observation, _Bare):
+                seen = kind(Scene([actor]), condition, place, walker.rng(5, k), 0.5, 96)
+                picture = seen._picture
+                assert picture is not None
+                at = project(place.camera, seen._viewer.state.landmarks[picture.frames])
+                depth = seen._seen_at(picture, at)
+                points.append((depth > 0) & (at[..., 2] - depth > within))
+            other.append(points[0])
+            mine.append(points[1])
+    hidden, true = np.concatenate(mine), np.concatenate(other)
+    assert 0.15 < true.mean() < 0.35
+    assert (hidden == true).mean() > 0.93  # 0.95 on 24 people from 120 cameras
+    assert hidden.mean() == pytest.approx(true.mean(), rel=0.15)
+
+
+def test_a_capsule_is_round_and_ends() -> None:
+    """An upright shank alone, 5 m before a camera of 1000 pixels focal length: 200 pixels a metre."""
+    bones = np.zeros((1, 25, 3))
+    bones[..., 0], bones[..., 2] = 1e5, 5.0  # everything else is far away in the image
+    knee, ankle = JOINT_NAMES.index("left_knee"), JOINT_NAMES.index("left_ankle")
+    bones[0, [knee, ankle], 0] = 0.0
+    bones[0, ankle, 1] = 80.0
+    radius = next(r for a, b, r in CAPSULES if (a, b) == ("left_knee", "left_ankle"))
+    bones[0, JOINT_NAMES.index("left_foot")] = (0.0, 80.0, 5.0)  # a foot without length, at the ankle
+    bones[0, JOINT_NAMES.index("left_hip")] = (1e5, 0.0, 5.0)
+    aside = np.array([0.0, 0.5, 0.999, 1.001]) * radius
+    points = np.array([[(200.0 * x, 40.0, 7.0) for x in aside]])
+    depth = surface(bones, points, 1000.0, 1.0)[0]
+    np.testing.assert_allclose(depth[:3], 5.0 - np.sqrt(radius**2 - aside[:3] ** 2), atol=1e-5)
+    assert depth[3] == 0.0
+    below = np.array([[(0.0, 80.0 + 200.0 * y * radius, 7.0) for y in (0.99, 1.01)]])
+    np.testing.assert_array_equal(surface(bones, below, 1000.0, 1.0)[0] > 0, [True, False])
+    # twice as thick, twice as far aside
+    assert surface(bones, points[:, 3:], 1000.0, 2.0)[0, 0] > 0
 
 
 # What is drawn --------------------------------------------------------------------------------------------
@@ -114,10 +163,6 @@ def test_cameras_stand_anywhere_and_cells_need_no_geometry() -> None:
         assert len({(view.speed, view.outfit) for view in day}) == 1
         slow = day[0].cell == "slow"
         assert all((view.cell == "slow") == slow == (view.speed <= 0.8) for view in day)
-
-
-def test_radii_are_those_of_limbs() -> None:
-    assert all(0.02 <= radius <= 0.16 for *_, radius in CAPSULES)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +205,6 @@ def test_walks_of_one_day_share_a_session_and_a_truth(tmp_path: Path) -> None:
         truths = [recording.truth(k) for k in range(2 * CAMERAS)]
     assert path.stem == walks[0].subject == "p5-00000"
     assert [walk.meta.session for walk in walks] == ["00"] * CAMERAS + ["01"] * CAMERAS
-    assert isinstance(walks[0].meta, Meta)
     first, same, other = (truths[k] for k in (0, 1, CAMERAS))
     assert first is not None
     assert same is not None
