@@ -125,6 +125,25 @@ def _kind(settings: Any) -> tuple[Any, dict[str, Any]]:
     return registry.get("fusion", str(given.pop("kind", TRANSFORMER))), given
 
 
+def sized(modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any]) -> dict[str, Any]:
+    """A fusion's config, with the number of ``tokens`` of each modality where its kind wants to know it.
+
+    They are counted by the heights that each encoder holds for its tokens; what the config says goes first.
+    """
+    shape = resolved_fusion(fusion)
+    if "tokens" not in shape:
+        return dict(fusion)
+    counts = dict(shape["tokens"] or {})
+    with torch.random.fork_rng(devices=[]):
+        for name in sorted(set(modalities) - set(counts)):
+            held = make_modality(name, modalities[name]).encoder(shape["dim"]).named_buffers()
+            # an encoder with tokens of several kinds holds the heights of each kind and those of all
+            heights = [len(b) for key, b in held if key.split(".")[-1] in ("height", "heights") and b.ndim]
+            if heights:
+                counts[name] = max(heights)
+    return {**fusion, "tokens": counts}
+
+
 def save(
     folder: Path,
     model: GaitModel,
@@ -190,7 +209,7 @@ def untrained(
     modalities: Mapping[str, Mapping[str, Any]], fusion: Mapping[str, Any] | None = None, seed: int = 0
 ) -> GaitModel:
     """A model with fresh weights, the same for the same settings and seed; in eval mode."""
-    fusion = {"modalities": sorted(modalities), **(fusion or {})}
+    fusion = sized(modalities, {"modalities": sorted(modalities), **(fusion or {})})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = {name: make_modality(name, given) for name, given in sorted(modalities.items())}

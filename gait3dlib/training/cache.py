@@ -48,6 +48,10 @@ class TokenCache:
         fields = (self.values[place].float(), self.real[place], self.height, self.t_s[place])
         return tuple(field.to(device) for field in fields)
 
+    def variant(self, number: int) -> Tokens:
+        """The tokens of all walks in one variant."""
+        return Tokens(self.values[number], self.real[number], self.height, self.t_s[number])
+
 
 class Walks:
     """The walks of a data set prepared for every modality, people split into those to train on and held out.
@@ -78,10 +82,18 @@ class Walks:
 
     def encoded(self, encoders: Mapping[str, nn.Module], device: torch.device | str) -> dict[str, Tokens]:
         """The tokens of the held-out walks by modality, of all their frames; without what none has."""
+        return self._encoded(self.check_samples, encoders, device)
+
+    def _encoded(
+        self,
+        samples: Mapping[str, Sequence[Sample | None]],
+        encoders: Mapping[str, nn.Module],
+        device: torch.device | str,
+    ) -> dict[str, Tokens]:
         return {
-            name: encode_walks(encoders[name], modality, self.check_samples[name], device=device)
+            name: encode_walks(encoders[name], modality, samples[name], device=device)
             for name, modality in self.model.modalities.items()
-            if any(sample is not None for sample in self.check_samples[name])
+            if any(sample is not None for sample in samples[name])
         }
 
 
@@ -121,6 +133,11 @@ class WalkTokens(Walks):
                 with torch.autocast(torch.device(self.device).type, torch.bfloat16):
                     sets.append(self._variant(encoder, modality, samples, frames, jitter, [seed, variant]))
             self.caches[name] = TokenCache(sets)
+
+    def variants(self) -> list[dict[str, Tokens]]:
+        """The tokens of the training walks by modality, once a variant, as they are kept: in 16 bits."""
+        count = len(next(iter(self.caches.values())).values)
+        return [{name: cache.variant(v) for name, cache in self.caches.items()} for v in range(count)]
 
     def batch(
         self, rows: NDArray[np.int64], rng: np.random.Generator, device: torch.device | str
@@ -167,6 +184,11 @@ class WalkFrames(Walks):
     def prepare_steps(self, schedule: Schedule, jitter: Augment, seed: int, ranks: Ranks) -> None:
         """What :meth:`of_step` needs."""
         self.schedule, self.jitter, self.seed, self.ranks = schedule, jitter, seed, ranks
+
+    def variants(self) -> list[dict[str, Tokens]]:
+        """The tokens of the training walks by modality, of all their frames, as the encoders now are."""
+        encoders = dict(self.model.encoders.items())
+        return [self._encoded(self.samples, encoders, next(self.model.parameters()).device)]
 
     def of_step(
         self, rows: NDArray[np.int64], mine: slice, rng: np.random.Generator, number: int

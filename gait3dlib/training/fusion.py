@@ -119,6 +119,8 @@ def train_fusion(
     else:
         walks.prepare_steps(plan, jitter, seed, loop.ranks)
     task = FusionTask(model, walks, loop, person, weighing)
+    if not (resume and (out / "checkpoint.pt").exists()):
+        task.fit()
 
     def pace(parameter: str) -> float:
         if ".encoders." in parameter:
@@ -203,7 +205,7 @@ def _assemble(
     dims = {meta["dim"] for _, meta in states.values()}
     if len(dims) != 1:
         raise InputError(f"the encoders' tokens have different sizes {sorted(dims)}; train them with one dim")
-    shape = {"dim": dims.pop(), "modalities": sorted(modalities), **fusion}
+    shape = weights.sized(settings, {"dim": dims.pop(), "modalities": sorted(modalities), **fusion})
     model = weights.untrained(settings, shape, seed)
     for name, (tensors, _) in states.items():
         model.encoders[name].load_state_dict(tensors)

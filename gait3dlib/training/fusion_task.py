@@ -21,7 +21,7 @@ from gait3dlib.training.cache import Fields, WalkFrames, WalkTokens, encode_fiel
 from gait3dlib.training.identity import IdentityLoss
 from gait3dlib.training.labels import Targets, Wanted
 from gait3dlib.training.loop import Loop, freeze_norms
-from gait3dlib.training.validation import cross_view_rank1
+from gait3dlib.training.validation import cross_view_rank1, not_compared
 from gait3dlib.types import Outputs, Tokens
 
 TaskWeighting = Literal["fixed", "learned"]
@@ -133,6 +133,7 @@ class FusionTask:
     ) -> None:
         self.model, self.walks, self.identity, self.tasks = model, walks, identity, tasks
         self.seed, self.device, self.ranks = loop.seed, loop.fabric.device, loop.ranks
+        self.report = loop.report
         self.targets = Targets(walks.train)
         for task, (mean, sd) in self.targets.scale.items():
             head = dict(model.heads.items()).get(task)
@@ -143,6 +144,17 @@ class FusionTask:
         torch.manual_seed(self.seed)
         finetune, learned = isinstance(walks, WalkFrames), tasks.weighting == "learned"
         self.module = FusionAndHeads(model, len(self.targets.people), finetune=finetune, learned=learned)
+
+    def fit(self) -> None:
+        """Let the fusion set in closed form what it can, and tell what it found and how it does so far."""
+        if not self.model.fusion.closed_form:
+            return
+        people = torch.from_numpy(np.unique([w.subject for w in self.walks.train], return_inverse=True)[1])
+        compared = torch.from_numpy(~not_compared(self.walks.train))
+        found = self.model.fusion.fit(self.walks.variants(), people, compared)
+        self.report(f"fitted to {len(people)} walks of {len(self.targets.people)} people")
+        found |= self.validate(self.module)
+        self.report("  ".join(f"{name} {value:.4g}" for name, value in found.items()))
 
     def batch(self, number: int) -> tuple[NDArray[np.int64], slice, dict[str, Fields]]:
         """The walks of a step, and what the network reads of this process's: a function of the number."""

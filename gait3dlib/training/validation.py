@@ -23,11 +23,17 @@ def cross_view_rank1(embedding: NDArray[np.float32], walks: Sequence[Walk]) -> f
     seen = np.flatnonzero(np.isfinite(embedding).all(axis=(1, 2)))
     embedding, walks = embedding[seen], [walks[int(i)] for i in seen]
     people = [walk.subject for walk in walks]
+    exclude = not_compared(walks)
+    return float(rank(similarity(embedding, embedding), people, people, exclude).rank_k(1))
+
+
+def not_compared(walks: Sequence[Walk]) -> NDArray[np.bool_]:
+    """Pairs of walks ``[n, n]`` that are not compared: those of known views less than 30 degrees apart."""
     views = np.array([np.nan if walk.view_deg is None else walk.view_deg for walk in walks])
     known = np.flatnonzero(np.isfinite(views))
     exclude = np.eye(len(walks), dtype=bool)
     exclude[np.ix_(known, known)] |= exclude_views(views[known], views[known], MIN_DEGREES)
-    return float(rank(similarity(embedding, embedding), people, people, exclude).rank_k(1))
+    return exclude
 
 
 def held_out(subjects: Sequence[str], count: int) -> set[str]:

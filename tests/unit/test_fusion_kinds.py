@@ -29,6 +29,8 @@ def fusion(kind: str, *, seed: int = 0, moved: bool = True, **changes: Any) -> F
     asked = {"kind": kind, "dim": D, "parts": 3, "part_dim": 12, "modalities": NAMES, **changes}
     if "heads" in weights.resolved_fusion({"kind": kind}):
         asked = {"heads": 2, **asked}
+    if kind == "discriminant":
+        asked = {"tokens": COUNTS, **asked}
     torch.manual_seed(seed)
     made = weights.make_fusion(asked).eval()
     if moved:

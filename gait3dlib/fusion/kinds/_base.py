@@ -38,6 +38,7 @@ class FusionKind(nn.Module, ABC):
 
     heads: int = 1
     one_space: ClassVar[bool] = False  # each modality alone is embedded into the same space (see `each`)
+    closed_form: ClassVar[bool] = False  # some of it is found at once, without gradients (see `fit`)
 
     def __init__(
         self,
@@ -72,6 +73,24 @@ class FusionKind(nn.Module, ABC):
         """Unit parts ``[b, parts, part_dim]`` of each modality alone, and which walks have it ``[b]``.
 
         Only where :attr:`one_space` says so.
+        """
+        raise NotImplementedError
+
+    def fit(
+        self, variants: Sequence[Mapping[str, Tokens]], people: torch.Tensor, compared: torch.Tensor
+    ) -> dict[str, float]:
+        """Set in closed form what can be, from walks of known people, before the first step.
+
+        Only where :attr:`closed_form` says so.
+
+        Args:
+            variants: tokens of all walks by modality, several times, each time of other frames.
+            people: int ``[walks]``.
+            compared: bool ``[walks, walks]``: which of two walks is searched for by which; False for a walk
+                with itself.
+
+        Returns:
+            what was found, by name.
         """
         raise NotImplementedError
 
