@@ -175,7 +175,16 @@ def test_a_file_that_says_something_else_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["transformer", "late_score", "concatenation", "gated_sum", "cross_attention", "shared_trunk"]
+    "kind",
+    [
+        "transformer",
+        "late_score",
+        "concatenation",
+        "gated_sum",
+        "cross_attention",
+        "shared_trunk",
+        "discriminant",
+    ],
 )
 def test_every_kind_of_fusion(tmp_path: Path, kind: str) -> None:
     settings = {name: weights.resolved(name, SETTINGS[name]) for name in ("silhouette", "skeleton_map")}

@@ -14,7 +14,7 @@ import torch
 
 RANK = 600  # principal components that are kept before people are looked at
 SHRINK = 0.5  # of the covariance within people, towards equal variance in all directions
-_STEPS, _PACE, _START_SHARPNESS = 150, 0.1, 12.0
+_STEPS, _PACE, _START_SHARPNESS = 100, 0.1, 12.0
 
 Questions = tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -75,7 +75,7 @@ def separate(
     means = rows.new_zeros(len(rows_of), rows.shape[1]).index_add_(0, people, rows) / rows_of[:, None]
     off = rows - means[people]
     within = off.T @ off / (rows_of - copies).sum()
-    between = torch.cov(means.T).view_as(within) - within * (copies / rows_of).clamp(max=1).mean()
+    between = torch.cov(means.T).view_as(within) - within * (copies / rows_of.double()).clamp(max=1).mean()
     level = within.diagonal().mean().clamp(min=1e-12)
     shrunk = (1 - shrink) * within + shrink * level * torch.eye(len(within), dtype=within.dtype)
     root = torch.linalg.cholesky(shrunk)

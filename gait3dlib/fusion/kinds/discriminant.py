@@ -32,7 +32,7 @@ from gait3dlib.fusion.kinds._separate import Fold, dealt, principal, separate, w
 from gait3dlib.types import Tokens
 
 FOLDS = 2
-MOST_WEIGHED = 2000  # walks of a fold by which trust is chosen
+MOST_WEIGHED = 1000  # walks of a fold by which trust is chosen
 
 
 class Discriminant(PlacedFusion):
@@ -127,7 +127,7 @@ class Discriminant(PlacedFusion):
                 parts.append(x.new_zeros(x.shape[0], self.parts, self.widths[name]))
                 continue
             own = self.flat(name, tokens[name], real[name]) @ self.part[name]
-            block_of = functional.normalize(own.view(len(own), self.parts, -1), dim=2)
+            block_of = functional.normalize(own.view(-1, self.parts, self.widths[name]), dim=2)
             # the root of nothing has no gradient
             share = weight[:, names.index(name), None, None].clamp(min=1e-12).sqrt()
             parts.append(block_of * share * there[:, names.index(name), None, None])
