@@ -70,7 +70,6 @@ def run(
     for name in MODALITIES:
         say(f"training {name} on shuffled walks")
         train(configs / f"{name}.yaml", encoders, overrides=asked, report=say)
-    fused = train(
-        configs / "fusion.yaml", home / "fusion", overrides=[*asked, f"encoders={encoders}"], report=say
-    )
+    asked += [f"encoders={encoders}", f"modalities=[{','.join(MODALITIES)}]"]
+    fused = train(configs / "fusion.yaml", home / "fusion", overrides=asked, report=say)
     return copy(test_data, home / "test", seed + 1), fused
