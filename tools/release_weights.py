@@ -16,11 +16,10 @@ from typing import Any
 
 from gait3dlib import _resources, cards
 from gait3dlib.cards import Metric
-from gait3dlib.fusion.weights import FUSION, available, read, write
+from gait3dlib.fusion.weights import FUSION, available, halve, read
 from gait3dlib.training.card import write_card
 
 DATA = ["simulated_walkers"]
-HALVED = 10_000  # numbers of a tensor; smaller ones, such as norms, keep their precision
 ROWS = ("all", "normal", "clothes")
 BASELINE = "gait energy image"
 
@@ -36,15 +35,11 @@ def main() -> None:
     runs = dict(text.split("=", 1) for text in options.run)
     target = _resources.weights_folder()
     names = available(options.folder)
+    halve(options.folder, target)
     _, info = read(options.folder / f"{FUSION}.safetensors")
     for name in [*names, FUSION]:
         file = target / f"{name}.safetensors"
-        tensors, meta = read(options.folder / file.name)
-        write(
-            file,
-            {n: t.half() if t.numel() >= HALVED and t.is_floating_point() else t for n, t in tensors.items()},
-            meta,
-        )
+        _, meta = read(file)
         row = " + ".join(names) if name == FUSION else name
         write_card(
             file,

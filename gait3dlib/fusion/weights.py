@@ -28,6 +28,7 @@ TRANSFORMER = "transformer"
 _SUFFIX = ".safetensors"
 _MAX_BYTES = 2 * 1024**3
 _KEY = "gait3dlib"
+_HALVED = 10_000  # numbers of a tensor
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> None:
@@ -203,6 +204,28 @@ def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, 
     except (RuntimeError, ConfigError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{folder}: the tensors do not fit their own config ({reason})") from error
+
+
+def halve(source: Path, target: Path) -> None:
+    """Write a weights folder again with its matrices in half precision; the fusion knows the new encoders.
+
+    Tensors of fewer than 10,000 numbers, such as norms, stay as they are. Loading computes in float32 again.
+
+    Raises:
+        WeightsError: ``source`` is no weights folder.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    belongs = {}
+    for name in [*available(source), FUSION]:
+        tensors, meta = read(source / f"{name}{_SUFFIX}")
+        small = {
+            key: value.half() if value.is_floating_point() and value.numel() >= _HALVED else value
+            for key, value in tensors.items()
+        }
+        belongs[name] = _digest(small).hexdigest()
+        if name == FUSION:
+            meta["encoders"] = {known: belongs[known] for known in meta.get("encoders", {})}
+        write(target / f"{name}{_SUFFIX}", small, meta)
 
 
 def untrained(
