@@ -56,7 +56,7 @@ def _config(name: str, meta: dict[str, Any]) -> str:
     """The shipped config that a file was trained from, by its encoder or its kind of fusion."""
     if name == FUSION:
         return "fusion"
-    encoder = meta["config"].get("encoder", "strips")
+    encoder = str(meta["config"].get("encoder", "strips"))
     return name if encoder in ("strips", "sparse", "tree") else f"{name}_{encoder}"
 
 
