@@ -4,7 +4,8 @@
 
 Matrices are kept in half precision, which no figure of the report shows: measure the released files.
 ``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
-``--run`` names the run folder of each file: the commit that its card states is the one that the run noted.
+Of several reports the first that tells of a file's modalities is written into its card. ``--run`` names the run
+folder of each file: the commit that its card states is the one that the run noted.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ def main() -> None:
     """Copy and describe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--report", type=Path, required=True, action="append")
     parser.add_argument("--run", action="append", required=True, metavar="NAME=FOLDER")
     options = parser.parse_args()
-    report = json.loads(options.report.read_text())
+    reports = [json.loads(path.read_text()) for path in options.report]
     runs = dict(text.split("=", 1) for text in options.run)
     target = _resources.weights_folder()
     names = available(options.folder)
@@ -46,10 +47,15 @@ def main() -> None:
             task=_task(name, names),
             data=DATA,
             people=int(info["people"]) if name == FUSION else _people(Path(runs[name]) / f"{name}.md"),
-            metrics=_metrics(report, row),
+            metrics=_metrics(_about(reports, row), row),
             config=f"configs/{_config(name, meta)}.yaml",
             commit=_commit(Path(runs[name])),
         )
+
+
+def _about(reports: list[dict[str, Any]], row: str) -> dict[str, Any]:
+    """The first report that tells of these modalities."""
+    return next(r for r in reports if any(found["name"] == row for found in r["identification"]))
 
 
 def _config(name: str, meta: dict[str, Any]) -> str:
