@@ -4,7 +4,7 @@
 
 Matrices are kept in half precision, which no figure of the report shows: measure the released files.
 ``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
-Of several reports the first that tells of a file's modalities is written into its card. ``--run`` names the run
+Of several reports the first that tells of a file's modalities goes into its card. ``--run`` names the run
 folder of each file: the commit that its card states is the one that the run noted.
 """
 

@@ -53,14 +53,14 @@ def test_every_encoder_takes_a_step_and_evaluates(name: str, small_world: Path, 
 
 @pytest.mark.parametrize("name", MOTION)
 def test_every_motion_goes_on_from_its_strips(name: str, small_world: Path, tmp_path: Path) -> None:
-    before = name.removesuffix("_motion")
+    before = name.rsplit("_", 1)[0]
     for config_of in (before, name):
         tiny.prepare(small_world, READ[config_of]["modality"])
     here = [f"data={small_world}", "validation_people=2"]
     start = train(before, tmp_path / "strips", *here)
     made = train(name, tmp_path / "motion", *here, f"start={start}")
     (settings,) = READ[name]["modality"].values()
-    assert weights.read(made)[1]["config"]["encoder"] == settings["encoder"] == "motion"
+    assert weights.read(made)[1]["config"]["encoder"] == settings["encoder"] == name.rsplit("_", 1)[1]
 
 
 def test_every_modality_has_a_config_that_trains_it() -> None:
