@@ -92,11 +92,13 @@ def _metrics(report: dict[str, Any], row: str) -> dict[str, Metric | dict[str, M
     for found in report["identification"]:
         if found["row"] in ROWS and found["name"] in (row, BASELINE):
             key = f"{found['row']}, {found['gallery']}" + (", baseline" if found["name"] == BASELINE else "")
-            metrics[key] = {
+            about: dict[str, Metric] = {
                 "rank-1": _measure(found["rank1"]),
                 "rank-1 by chance": round(found["chance"], 4),
-                "FNIR at 1 % FPIR": _measure(found["fnir"]),
             }
+            if found["impostor_searches"]:
+                about["FNIR at 1 % FPIR"] = _measure(found["fnir"])
+            metrics[key] = about
     for found in report["attributes"]:
         if found["row"] == ROWS[0] and found["name"] == row:
             keys = [key for key in ("mae", "mean", "auc") if key in found]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gait3dlib.demo._filming import BIRDS, FPS, SECONDS, Shot, film, plan
 from gait3dlib.demo._result import DemoResult, Visit
 from gait3dlib.errors import InputError
+from gait3dlib.fusion.weights import make_modality
 from gait3dlib.pipeline import Pipeline
 from gait3dlib.recording import load
 from gait3dlib.report import ReportWalk, outcome, write_report
@@ -116,8 +117,8 @@ def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[V
         recognition=recognition,
         truth_identity=shot.subject,
         truth_labels=shot.walker.labels,
-        silhouettes=_frames(pipeline, "silhouette", seq)[:, 0],
-        skeleton_maps=_frames(pipeline, "skeleton_map", seq),
+        silhouettes=_pictures("silhouette", seq)[:, 0],
+        skeleton_maps=_pictures("skeleton_map", seq),
         body_vertices=vertices,
         body_faces=faces,
         body_seconds=cycle_s,
@@ -129,9 +130,9 @@ def _visit(pipeline: Pipeline, shot: Shot, enrolled: tuple[str, ...]) -> tuple[V
     return visit, page
 
 
-def _frames(pipeline: Pipeline, name: str, seq: GaitSequence) -> NDArray[np.uint8]:
-    """What the encoder of a modality sees of the walk, ``[T, channels, H, W]``."""
-    sample = pipeline.model.modalities[name].sample(seq)
+def _pictures(name: str, seq: GaitSequence) -> NDArray[np.uint8]:
+    """The walk as pictures of a modality ``[T, channels, H, W]``, whatever its encoder reads."""
+    sample = make_modality(name).sample(seq)
     if sample is None:
         raise InputError(f"the simulated walk holds no {name}; the recording is damaged, run the demo again")
     return sample.frames.astype(np.uint8)
