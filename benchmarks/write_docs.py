@@ -200,8 +200,8 @@ SECTIONS = (
     Section(
         "simulated_sensors",
         "The same people before every sensor",
-        "gait3d simulate --benchmark world_v1 --split test --walkers 100 --out DIR \\\n"
-        "    --streams silhouette,keypoints,depth,points,joints\n"
+        "gait3d simulate --benchmark world_v1 --split test --walkers 100 --out DIR "
+        "--streams silhouette,keypoints,depth,points,joints\n"
         "python benchmarks/simulated.py --data DIR",
         "A colour camera, a depth camera that lifts key points to joints, and a LiDAR see the same walks.\n"
         "Of all modalities of the default weights each, the pairs, and all.",

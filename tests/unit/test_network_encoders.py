@@ -100,7 +100,7 @@ def test_a_norm_can_become_part_of_the_encoder() -> None:
 def test_settings_of_encoders_that_were_not_chosen_are_refused() -> None:
     with pytest.raises(ConfigError, match="width: of the strip encoder; give those of 'gaitbase' in network"):
         Silhouette(encoder="gaitbase", width=8)
-    with pytest.raises(ConfigError, match="network: the strip encoder has width and strips"):
+    with pytest.raises(ConfigError, match="network: 'strips' has width and strips"):
         SkeletonMap(network=THIN)
     with pytest.raises(ConfigError, match=r"network.widht: unknown key; did you mean 'widths'"):
         Silhouette(encoder="gaitbase", network={"widht": [1, 2, 3, 4]})
