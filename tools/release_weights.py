@@ -79,7 +79,7 @@ def _people(card: Path) -> int:
 def _task(name: str, names: list[str]) -> str:
     if name == FUSION:
         return f"Tokens of {' and '.join(names)} to an identity embedding, age, body-mass index and gender."
-    return f"The {name} stream of one walk to tokens of body strips, which the fusion reads."
+    return f"The {name} stream of one walk to tokens, which the fusion reads."
 
 
 def _metrics(report: dict[str, Any], row: str) -> dict[str, Metric | dict[str, Metric]]:

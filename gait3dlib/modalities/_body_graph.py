@@ -12,6 +12,7 @@ from gait3dlib._optional import require
 from gait3dlib.body import JOINT_NAMES, PARENTS
 from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._forces import CHANNELS, FORCE, GROUND, LOADED, SEEN
+from gait3dlib.modalities._norms import scale_and_shift
 from gait3dlib.types import Tokens
 
 Graph = Literal["dense", "geometric"]
@@ -179,13 +180,9 @@ class BodyGraphEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
-        shape = self.offset.shape
+        scale, shift = (part.view_as(self.offset) for part in scale_and_shift(norm))
         with torch.no_grad():
-            scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
-            self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
+            self.offset.mul_(scale).add_(shift)
             self.project.mul_(scale[:, None])
 
     def _body(self, x: torch.Tensor, owner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,16 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.config import build, check
 from gait3dlib.errors import ConfigError
-from gait3dlib.modalities._base import Batch, Modality
+from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._motion import MotionStrips
-from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
+from gait3dlib.modalities._norms import scale_and_shift
+from gait3dlib.modalities._pose_supervisor import SeesPoses
 from gait3dlib.modalities._stride_strips import StrideStrips
 from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.networks import (
@@ -29,8 +28,7 @@ from gait3dlib.networks import (
     SkeletonGait,
     SkeletonGaitPP,
 )
-from gait3dlib.recording import Truth
-from gait3dlib.types import GaitSequence, Tokens
+from gait3dlib.types import Tokens
 
 NETWORKS: Mapping[str, type[ImageNetwork]] = {
     "deepgaitv2": DeepGaitV2,
@@ -46,7 +44,6 @@ STRIPS: Mapping[str, type[StripEncoder]] = {
     "motion": MotionStrips,
     "stride": StrideStrips,
 }
-POSES = ("stride", "paths")  # encoders that see the pose
 _SETS = ("gaitbase", "gaitset", "strips")  # to these a walk is a set of frames
 _DECIDED = ("channels", "embedding", "classes", "separate_neck", "neck")  # by the modality
 
@@ -84,16 +81,13 @@ class NetworkEncoder(nn.Module):
 
     def absorb(self, norm: nn.BatchNorm1d) -> None:
         """Make a batch norm of the flattened tokens part of the encoder, as :meth:`StripEncoder.absorb`."""
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+        scale, shift = (part.view_as(self.offset) for part in scale_and_shift(norm))
         with torch.no_grad():
-            factor = (norm.weight / (variance + norm.eps).sqrt()).view_as(self.scale)
-            self.offset.copy_((self.offset - mean.view_as(factor)) * factor + norm.bias.view_as(factor))
-            self.scale.mul_(factor)
+            self.offset.mul_(scale).add_(shift)
+            self.scale.mul_(scale)
 
 
-class ImageModality(Modality):
+class ImageModality(SeesPoses):
     """A modality of images 64 x 44 with the settings ``encoder``, ``width``, ``strips`` and ``network``.
 
     ``encoder`` names the network; ``width`` and ``strips`` are of the strip encoder, ``network`` holds the
@@ -130,18 +124,6 @@ class ImageModality(Modality):
         """Whether the encoder looks along time."""
         flat = (self.network or {}).get("mode") == "2d"
         return vars(self)["encoder"] not in _SETS and not flat
-
-    def supervisor(self) -> nn.Module | None:
-        """For "stride", the true pose of simulated walkers."""
-        return PoseSupervisor() if self._sees_poses else None
-
-    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
-        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
-        return pose_told(seq, t_s, truth) if self._sees_poses else None
-
-    @property
-    def _sees_poses(self) -> bool:
-        return vars(self)["encoder"] in POSES
 
     @property
     def encoder(self) -> Callable[[int], nn.Module]:

@@ -14,6 +14,7 @@ from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._mesh_body import POINTS
 from gait3dlib.modalities._mesh_poses import SHAPE, VALUES, PoseNetwork
 from gait3dlib.modalities._mesh_volume import Heat, HeatVolume
+from gait3dlib.modalities._norms import scale_and_shift
 from gait3dlib.modalities._strips import StripEncoder
 from gait3dlib.types import Tokens
 
@@ -103,13 +104,10 @@ class MeshEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+        scale, shift = (part.view_as(self.offset) for part in scale_and_shift(norm))
         with torch.no_grad():
-            factor = (norm.weight / (variance + norm.eps).sqrt()).view_as(self.scale)
-            self.offset.copy_((self.offset - mean.view_as(factor)) * factor + norm.bias.view_as(factor))
-            self.scale.mul_(factor)
+            self.offset.mul_(scale).add_(shift)
+            self.scale.mul_(scale)
 
 
 def which_are_pictures(frames: torch.Tensor) -> torch.Tensor:

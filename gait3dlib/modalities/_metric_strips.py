@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gait3dlib.modalities._norms import scale_and_shift
 from gait3dlib.types import Tokens
 
 TOP_M = 2.0  # where the highest slice ends
@@ -40,13 +41,9 @@ class MetricStrips(nn.Module):
 
     def absorb(self, norm: nn.BatchNorm1d) -> None:
         """Make a batch norm of the flattened tokens part of the map (BNNeck, as for image strips)."""
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
-        shape = self.offset.shape
+        scale, shift = (part.view_as(self.offset) for part in scale_and_shift(norm))
         with torch.no_grad():
-            scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
-            self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
+            self.offset.mul_(scale).add_(shift)
             self.project.mul_(scale[:, None])
 
 

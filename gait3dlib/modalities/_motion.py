@@ -86,5 +86,16 @@ class MotionStrips(StripEncoder):
         return torch.cat([super().features(frames), coarse.permute(0, 2, 1, 3).flatten(2)], dim=2)
 
     def _pooled(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return self._moving(maps, owner, batch, *on_one_clock(maps, owner, batch))
+
+    def _moving(
+        self,
+        maps: torch.Tensor,
+        owner: torch.Tensor,
+        batch: Batch,
+        steps: torch.Tensor,
+        known: torch.Tensor,
+    ) -> torch.Tensor:
+        """How strips look and how they move, of features that are on one clock, too."""
         looks = super()._pooled(maps[..., : self._looks], owner, batch)
-        return torch.cat([looks, self.motion(*on_one_clock(maps, owner, batch))], dim=2)
+        return torch.cat([looks, self.motion(steps, known)], dim=2)

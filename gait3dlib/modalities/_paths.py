@@ -11,6 +11,7 @@ from torch import nn
 
 from gait3dlib.modalities._base import Batch
 from gait3dlib.modalities._clock import RATE_HZ, on_one_clock
+from gait3dlib.modalities._norms import scale_and_shift
 from gait3dlib.modalities._stride import FIGURES, stride_series
 from gait3dlib.types import Tokens
 
@@ -121,13 +122,10 @@ class PathEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+        scale, shift = scale_and_shift(norm)
         with torch.no_grad():
-            factor = norm.weight / (variance + norm.eps).sqrt()
-            self.project.bias.copy_((self.project.bias - mean) * factor + norm.bias)
-            self.project.weight.mul_(factor[:, None])
+            self.project.bias.mul_(scale).add_(shift)
+            self.project.weight.mul_(scale[:, None])
 
 
 def _pooled(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:

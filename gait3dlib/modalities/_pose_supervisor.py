@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gait3dlib.modalities._base import Batch
+from gait3dlib.modalities._base import Batch, Modality
 from gait3dlib.modalities._clock import on_one_clock
 from gait3dlib.modalities._paths import POSE, POSE_UNIT
 from gait3dlib.recording import Truth
@@ -40,6 +40,23 @@ class PoseSupervisor(nn.Module):
         """
         tokens, poses = encoder.look(batch)
         return tokens, {"pose": pose_loss(poses, batch, told)}
+
+
+class SeesPoses(Modality):
+    """A modality some of whose encoders see the pose, and are taught so."""
+
+    @property
+    def sees_poses(self) -> bool:
+        """Whether the chosen encoder does."""
+        return vars(self)["encoder"] in ("stride", "paths")
+
+    def supervisor(self) -> nn.Module | None:
+        """Where the encoder sees poses, the true ones of simulated walkers."""
+        return PoseSupervisor() if self.sees_poses else None
+
+    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
+        """See :func:`pose_told`."""
+        return pose_told(seq, t_s, truth) if self.sees_poses else None
 
 
 def pose_loss(poses: torch.Tensor, batch: Batch, told: torch.Tensor) -> torch.Tensor:

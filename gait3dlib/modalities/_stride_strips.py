@@ -50,8 +50,8 @@ class StrideStrips(MotionStrips):
 
     def seen(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> tuple[Tokens, torch.Tensor]:
         """As :meth:`tokens`, and the poses ``[b, steps, 72]`` on the common clock."""
-        strips = super().tokens(maps, owner, batch)
         steps, known = on_one_clock(maps, owner, batch)
+        strips = self._told(self._moving(maps, owner, batch, steps, known), batch)
         even = self.motion.even(steps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(2)
         figures, poses = self.paths(self.gather(even) * known[..., None], known)
         said = self.say(self.even(figures)).view(len(batch), TOKENS, self.dim)
@@ -60,16 +60,9 @@ class StrideStrips(MotionStrips):
         heights: torch.Tensor = self.heights  # type: ignore[assignment]
         return Tokens(values, real, heights, torch.full(real.shape, torch.nan, device=values.device)), poses
 
-    def absorb(self, norm: nn.BatchNorm1d) -> None:
-        """Make a batch norm of the flattened tokens part of the encoder."""
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
+    def _scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
         strips = self.strips * self.dim
-        part = nn.BatchNorm1d(strips, eps=norm.eps)
-        part.load_state_dict({k: v[:strips] if v.ndim else v for k, v in norm.state_dict().items()})
-        super().absorb(part)
+        super()._scaled(scale[:strips], shift[:strips])
         with torch.no_grad():
-            factor = (norm.weight / (variance + norm.eps).sqrt())[strips:]
-            self.say.bias.copy_((self.say.bias - mean[strips:]) * factor + norm.bias[strips:])
-            self.say.weight.mul_(factor[:, None])
+            self.say.bias.mul_(scale[strips:]).add_(shift[strips:])
+            self.say.weight.mul_(scale[strips:, None])

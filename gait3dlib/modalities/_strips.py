@@ -12,6 +12,7 @@ from torch import nn
 
 from gait3dlib.errors import ConfigError
 from gait3dlib.modalities._base import Batch
+from gait3dlib.modalities._norms import scale_and_shift
 from gait3dlib.networks._blocks import PixelConv
 from gait3dlib.types import Tokens
 
@@ -99,7 +100,10 @@ class StripEncoder(nn.Module):
 
     def tokens(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> Tokens:
         """What the features of all frames ``[sum T, strips, c]`` say of the walks that they belong to."""
-        pooled = self._pooled(maps, owner, batch)
+        return self._told(self._pooled(maps, owner, batch), batch)
+
+    def _told(self, pooled: torch.Tensor, batch: Batch) -> Tokens:
+        """One token a strip, from its figures ``[b, strips, pooled]``."""
         values = torch.einsum("bsc,scd->bsd", pooled, self.project) + self.offset
         real = batch.present[:, None].expand(-1, self.strips)
         height: torch.Tensor = self.height  # type: ignore[assignment]
@@ -112,14 +116,14 @@ class StripEncoder(nn.Module):
         The norm after which identity is classified (BNNeck) takes away what all people share. Tokens that
         keep it lie in a narrow cone, where cosines say little and a fusion learns slowly.
         """
+        self._scaled(*scale_and_shift(norm))
+
+    def _scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Multiply the flattened tokens by ``scale`` and add ``shift``."""
         shape = self.offset.shape
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None:
-            raise ValueError("only a batch norm that keeps running statistics can be absorbed")
         with torch.no_grad():
-            scale = (norm.weight / (variance + norm.eps).sqrt()).view(shape)
-            self.offset.copy_((self.offset - mean.view(shape)) * scale + norm.bias.view(shape))
-            self.project.mul_(scale[:, None])
+            self.offset.mul_(scale.view(shape)).add_(shift.view(shape))
+            self.project.mul_(scale.view(shape)[:, None])
 
     def _pooled(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Features of all frames ``[sum T, strips, c]`` -> what a walk's strips are told by."""

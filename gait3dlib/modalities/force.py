@@ -11,17 +11,15 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.body import Body
 from gait3dlib.config import Count, Positive
-from gait3dlib.modalities._base import Frames, Modality, Sample
+from gait3dlib.modalities._base import Frames, Sample
 from gait3dlib.modalities._body_graph import BodyGraphEncoder
 from gait3dlib.modalities._forces import CHANNELS, ROWS, Motion, drawn, even_motion, forces_of, sampled
 from gait3dlib.modalities._paths import PathEncoder
-from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
-from gait3dlib.recording import Truth
+from gait3dlib.modalities._pose_supervisor import SeesPoses
 from gait3dlib.types import NS_PER_S, STREAM_SPECS, GaitSequence, Stream
 
 F64 = np.typing.NDArray[np.float64]
@@ -29,7 +27,7 @@ LOADS = ("force", "ground_reaction")
 TOKENS = 8  # of "paths"
 
 
-class Force(Modality):
+class Force(SeesPoses):
     """Places, bones, forces, moments and powers of the 24 joints, and the reaction of the ground.
 
     It reads `joints`; where a walk has none that tell hips, knees, ankles and feet, the joints of its `smpl`
@@ -112,24 +110,12 @@ class Force(Modality):
     @property
     def frames_are(self) -> Frames:  # type: ignore[override]
         """Of "paths" joints, which training moves; of the tree numbers that it leaves as they are."""
-        return "joints" if self._paths else "images"
-
-    def supervisor(self) -> nn.Module | None:
-        """For "paths", the true pose of simulated walkers."""
-        return PoseSupervisor() if self._paths else None
-
-    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
-        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
-        return pose_told(seq, t_s, truth) if self._paths else None
+        return "joints" if self.sees_poses else "images"
 
     def _build(self, dim: int) -> nn.Module:
-        if self._paths:
+        if self.sees_poses:
             return PathEncoder(ROWS * CHANNELS, dim, self.width, TOKENS)
         return BodyGraphEncoder(dim, self.width, forces=self.channels == "all", graph=self.graph)
-
-    @property
-    def _paths(self) -> bool:
-        return bool(vars(self)["encoder"] == "paths")
 
 
 def _given(seq: GaitSequence, motion: Motion) -> tuple[F64, F64] | None:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from gait3dlib.config import Count, Positive
-from gait3dlib.modalities._base import Frames, Modality, Sample, seconds
+from gait3dlib.modalities._base import Frames, Sample, seconds
 from gait3dlib.modalities._lidar_paths import PointSet
 from gait3dlib.modalities._lidar_points import PointEncoder
 from gait3dlib.modalities._lidar_range import RangeViewEncoder
 from gait3dlib.modalities._lidar_sparse import SparseEncoder
 from gait3dlib.modalities._paths import PathEncoder
 from gait3dlib.modalities._point_frames import point_frames
-from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
-from gait3dlib.recording import Truth
+from gait3dlib.modalities._pose_supervisor import SeesPoses
 from gait3dlib.types import STREAM_SPECS, GaitSequence
 
 
-class Lidar(Modality):
+class Lidar(SeesPoses):
     """Points in the walker's own frame, encoded by slices of metric height.
 
     Intensity is left out: it tells the cloth and the sensor, not the walk.
@@ -77,14 +74,6 @@ class Lidar(Modality):
     def encoder(self) -> Callable[[int], nn.Module]:
         """The chosen encoder, to be called with the size of a token."""
         return self._build
-
-    def supervisor(self) -> nn.Module | None:
-        """For "paths", the true pose of simulated walkers."""
-        return PoseSupervisor() if vars(self)["encoder"] == "paths" else None
-
-    def told(self, seq: GaitSequence, t_s: NDArray[np.float32], truth: Truth) -> NDArray[np.float32] | None:
-        """See :func:`~gait3dlib.modalities._pose_supervisor.pose_told`."""
-        return pose_told(seq, t_s, truth) if vars(self)["encoder"] == "paths" else None
 
     def _build(self, dim: int) -> nn.Module:
         chosen = vars(self)["encoder"]
