@@ -98,14 +98,18 @@ class Augment:
         if self.perspective:
             chosen = _chance(b, self.perspective, generator)
             x = torch.where(chosen, perspective(x, self.perspective_px, generator), x)
-        x = torch.where(_chance(b, self.flip, generator), x.flip(3), x)
-        x = functional.grid_sample(x, self._grid(b, h, w, generator), align_corners=False)
-        grow, outwards = _chance(b, self.edges, generator), _chance(b, 0.5, generator)
-        edged = x.view(b, t, c, h, w)[:, :, outlines].flatten(1, 2)
-        thicker = functional.max_pool2d(edged, 3, 1, 1)
-        thinner = -functional.max_pool2d(-edged, 3, 1, 1)
-        edged = torch.where(grow, torch.where(outwards, thicker, thinner), edged)
-        x.view(b, t, c, h, w)[:, :, outlines] = edged.view(b, t, -1, h, w)
+        # only what was chosen is computed: half of a training step would go into pictures thrown away
+        rows = _chance(b, self.flip, generator).flatten()
+        x = x.index_put((rows,), x[rows].flip(3))
+        rows, theta = self._jitter(b, h, w, generator)
+        if rows.any():
+            grid = functional.affine_grid(theta, [len(theta), 1, h, w], align_corners=False)
+            x = x.index_put((rows,), functional.grid_sample(x[rows], grid, align_corners=False))
+        grow, outwards = (_chance(b, share, generator).flatten() for share in (self.edges, 0.5))
+        edged = x.view(b, t, c, h, w)[:, :, outlines]
+        for rows, sign in ((grow & outwards, 1.0), (grow & ~outwards, -1.0)):
+            if rows.any():
+                edged[rows] = sign * _thicker(sign * edged[rows])
         x = x.masked_fill(self._covered(b, h, w, generator), 0)
         if self.turn:
             chosen = _chance(b, self.turn, generator)
@@ -115,20 +119,23 @@ class Augment:
             x = torch.where(chosen, erased(x, generator), x)
         return x.reshape(b, t, c, h, w)
 
-    def _grid(self, b: int, h: int, w: int, generator: torch.Generator) -> torch.Tensor:
-        jitter = _chance(b, self.affine, generator).view(b, 1).float()
-        draw = (torch.rand(b, 5, generator=generator) * 2 - 1) * jitter
+    def _jitter(
+        self, b: int, h: int, w: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """bool ``[b]``, who is moved, and ``[n, 2, 3]``, how those are."""
+        moved = _chance(b, self.affine, generator).flatten()
+        draw = torch.rand(b, 5, generator=generator)[moved] * 2 - 1
         angle = draw[:, 0] * math.radians(self.rotate_deg)
         wide, high = 1 + draw[:, 1] * self.scale, 1 + draw[:, 2] * self.scale
         aspect = h / w
-        theta = torch.zeros(b, 2, 3)
+        theta = torch.zeros(len(draw), 2, 3)
         theta[:, 0, 0] = angle.cos() * wide
         theta[:, 0, 1] = -angle.sin() * aspect
         theta[:, 1, 0] = angle.sin() / aspect
         theta[:, 1, 1] = angle.cos() * high
         theta[:, 0, 2] = draw[:, 3] * 2 * self.shift * aspect
         theta[:, 1, 2] = draw[:, 4] * 2 * self.shift
-        return functional.affine_grid(theta, [b, 1, h, w], align_corners=False)
+        return moved, theta
 
     def _covered(self, b: int, h: int, w: int, generator: torch.Generator) -> torch.Tensor:
         draw = torch.rand(b, 4, generator=generator)
@@ -146,3 +153,9 @@ class Augment:
 
 def _chance(b: int, probability: float, generator: torch.Generator) -> torch.Tensor:
     return (torch.rand(b, generator=generator) < probability).view(b, 1, 1, 1)
+
+
+def _thicker(x: torch.Tensor) -> torch.Tensor:
+    """The largest of each pixel ``[n, ..., h, w]`` and its eight neighbours."""
+    flat = x.flatten(0, -3)
+    return functional.max_pool2d(functional.max_pool2d(flat, (3, 1), 1, (1, 0)), (1, 3), 1, (0, 1)).view_as(x)

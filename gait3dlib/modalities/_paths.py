@@ -122,7 +122,10 @@ class PathEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        scale, shift = scale_and_shift(norm)
+        self.scaled(*scale_and_shift(norm))
+
+    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Multiply the flattened tokens by ``scale`` and add ``shift``, from now on."""
         with torch.no_grad():
             self.project.bias.mul_(scale).add_(shift)
             self.project.weight.mul_(scale[:, None])

@@ -9,7 +9,7 @@ from torch import nn
 
 from gait3dlib.config import Count, Positive
 from gait3dlib.modalities._base import Frames, Sample, seconds
-from gait3dlib.modalities._lidar_paths import PointSet
+from gait3dlib.modalities._lidar_paths import PointPictures
 from gait3dlib.modalities._lidar_points import PointEncoder
 from gait3dlib.modalities._lidar_range import RangeViewEncoder
 from gait3dlib.modalities._lidar_sparse import SparseEncoder
@@ -82,6 +82,6 @@ class Lidar(SeesPoses):
         if chosen == "range_view":
             return RangeViewEncoder(dim, self.width, self.strips)
         if chosen == "paths":
-            front = PointSet(self.width)
-            return PathEncoder(front.figures, dim, self.width, self.strips, front)
+            front = PointPictures(self.width)
+            return PathEncoder(self.width, dim, self.width, self.strips, front)
         return SparseEncoder(dim, self.voxel_m, self.width, self.strips)

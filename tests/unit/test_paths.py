@@ -9,8 +9,12 @@ from torch import nn
 
 from gait3dlib.data.augment_joints import JointAugment
 from gait3dlib.modalities import Sample
-from gait3dlib.modalities._key_points import ROWS, VALUES, key_point_frames
+from gait3dlib.modalities._depth_frames import pack
+from gait3dlib.modalities._key_points import ROWS as POINT_ROWS
+from gait3dlib.modalities._key_points import VALUES, key_point_frames
+from gait3dlib.modalities._lidar_paths import FEW, LONG, ROWS, PointPictures, _drawn
 from gait3dlib.modalities._paths import POSE_UNIT, PathEncoder
+from gait3dlib.modalities._picture_paths import DepthPatches, Patches
 from gait3dlib.modalities._pose_supervisor import PoseSupervisor, pose_told
 from gait3dlib.modalities._stride import FASTEST_HZ, FIGURES, HARMONICS, RATES, SLOWEST_HZ, stride_series
 from gait3dlib.modalities.skeleton_map import SkeletonMap
@@ -61,7 +65,7 @@ def test_place_and_size_in_the_image_change_nothing() -> None:
 
 def test_the_hips_are_the_origin_and_trunk_and_legs_the_unit() -> None:
     frames, kept = key_point_frames(key_points())
-    assert frames.shape == (20, ROWS, 3)
+    assert frames.shape == (20, POINT_ROWS, 3)
     assert kept.tolist() == list(range(20))
     np.testing.assert_allclose(frames[:, [11, 12], :2].mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(frames[:, 17, :2].mean(axis=0), 0, atol=1e-6)
@@ -215,3 +219,51 @@ def test_the_frames_are_numbers_and_are_augmented_as_joints() -> None:
     assert SkeletonMap(encoder="paths").frames_are == "joints"
     assert SkeletonMap().frames_are == "images"
     assert SkeletonMap().supervisor() is None
+
+
+def test_patches_know_on_which_side_something_is() -> None:
+    torch.manual_seed(0)
+    front = Patches(1, 16).eval()
+    left, right = torch.zeros(2, 1, 1, 64, 44)
+    left[..., 30:40, 8:12], right[..., 30:40, 32:36] = 255, 255
+    with torch.inference_mode():
+        assert (front(left) - front(right)).abs().max() > 1e-3
+        assert front(torch.cat([left, right])).shape == (2, 16)
+
+
+def test_patches_of_depth_see_silhouette_relief_and_what_is_known() -> None:
+    relief = torch.full((1, 1, 64, 44), 0.25)
+    known = torch.zeros(1, 1, 64, 44, dtype=torch.bool)
+    known[..., :10, :] = True
+    silhouette = torch.full((1, 1, 64, 44), 255, dtype=torch.uint8)
+    seen = DepthPatches(4).pictures(torch.cat([silhouette, pack(relief, known)], dim=1).float())
+    assert (seen[0, 0] == 1).all()
+    torch.testing.assert_close(seen[0, 1], torch.where(known[0, 0], 0.5, 0.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0, 2], known[0, 0].float())
+
+
+@pytest.fixture
+def cloud() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(2, 40, 3, generator=generator) * torch.tensor([1.0, 0.8, 1.8]) - torch.tensor(
+        [0.5, 0.4, 0]
+    )
+    return torch.cat([torch.tensor([[[3.0, -4.0, 1.7]]]).expand(2, 1, 3), points], dim=1)
+
+
+def test_points_are_drawn_whatever_their_order(cloud: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    front = PointPictures(8).double().eval()
+    mixed = cloud[:, [0, *(1 + torch.randperm(40, generator=torch.Generator().manual_seed(1))).tolist()]]
+    with torch.inference_mode():
+        torch.testing.assert_close(front(cloud.double()), front(mixed.double()), atol=1e-5, rtol=0)
+        assert (front(cloud.double()) - front(cloud.double() + 0.1)).abs().max() > 1e-3
+
+
+def test_a_point_between_four_cells_is_shared_and_none_is_lost() -> None:
+    row, column = torch.tensor([[3.25, 1e9]]), torch.tensor([[2.5, -1e9]])
+    many, away = _drawn(row, column, torch.tensor([[0.3, 0.0]]), LONG).view(2, ROWS, LONG)
+    count = many.exp() - 1
+    assert count.sum().item() == pytest.approx(2.0, abs=1e-4), "outside lies on the border"
+    torch.testing.assert_close(count[3:5, 2:4], torch.tensor([[0.375, 0.375], [0.125, 0.125]]))
+    assert away[3, 2].item() == pytest.approx(0.3 * 0.375 / (0.375 + FEW))
