@@ -2,7 +2,7 @@
 
     python tools/release_weights.py runs/fusion/weights --report simulated.json --run fusion=runs/fusion ...
 
-Matrices are kept in half precision, which no figure of the report shows: measure the released files.
+Matrices are kept in eight bits: measure the released files (`weights.shrink`), as the report must.
 ``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
 Of several reports the first that tells of a file's modalities goes into its card. ``--run`` names the run
 folder of each file: the commit that its card states is the one that the run noted.
@@ -17,7 +17,7 @@ from typing import Any
 
 from gait3dlib import _resources, cards
 from gait3dlib.cards import Metric
-from gait3dlib.fusion.weights import FUSION, available, halve, read
+from gait3dlib.fusion.weights import FUSION, available, read, shrink
 from gait3dlib.training.card import write_card
 
 DATA = ["simulated_walkers"]
@@ -36,7 +36,7 @@ def main() -> None:
     runs = dict(text.split("=", 1) for text in options.run)
     target = _resources.weights_folder()
     names = available(options.folder)
-    halve(options.folder, target)
+    shrink(options.folder, target)
     _, info = read(options.folder / f"{FUSION}.safetensors")
     for name in [*names, FUSION]:
         file = target / f"{name}.safetensors"

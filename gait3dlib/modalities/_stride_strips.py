@@ -35,6 +35,9 @@ class StrideStrips(nn.Module):
         self.strips = MotionStrips(channels, dim, width, strips)
         self.paths = PathEncoder(PATHS, dim, PATHS, TOKENS, Patches(channels, PATHS))
         self._split = strips * dim
+        self.heights: torch.Tensor
+        both = torch.cat([self.strips.height, self.paths.height])
+        self.register_buffer("heights", both, persistent=False)
 
     def forward(self, batch: Batch) -> Tokens:
         """Tokens ``[b, strips + 8, dim]``; walks without the modality get zeros and ``real`` False."""
@@ -47,7 +50,7 @@ class StrideStrips(nn.Module):
         values = torch.cat([strips.values, paths.values], dim=1)
         real = torch.cat([strips.real, paths.real], dim=1)
         t_s = torch.cat([strips.t_s, paths.t_s], dim=1)
-        return Tokens(values, real, torch.cat([strips.height, paths.height]), t_s), poses
+        return Tokens(values, real, self.heights, t_s), poses
 
     def adopt(self, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
         """Begin with what an encoder "motion" or "paths" of the same modality has learnt; False where it is

@@ -171,6 +171,8 @@ def test_the_stride_is_motion_and_paths_side_by_side(small_world: Path, tmp_path
         with torch.inference_mode():
             found.append(encoder(batch).values)
     torch.testing.assert_close(found[2], torch.cat(found[:2], dim=1), atol=1e-4, rtol=1e-4)
+    shape = weights.sized({"silhouette": both}, {"kind": "discriminant", "dim": 16})
+    assert shape["tokens"] == {"silhouette": found[2].shape[1]}
 
 
 def train_encoder(
