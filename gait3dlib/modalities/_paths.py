@@ -122,10 +122,7 @@ class PathEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        self.scaled(*scale_and_shift(norm))
-
-    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
-        """Multiply the flattened tokens by ``scale`` and add ``shift``, from now on."""
+        scale, shift = scale_and_shift(norm)
         with torch.no_grad():
             self.project.bias.mul_(scale).add_(shift)
             self.project.weight.mul_(scale[:, None])

@@ -116,10 +116,10 @@ class StripEncoder(nn.Module):
         The norm after which identity is classified (BNNeck) takes away what all people share. Tokens that
         keep it lie in a narrow cone, where cosines say little and a fusion learns slowly.
         """
-        self.scaled(*scale_and_shift(norm))
+        self._scaled(*scale_and_shift(norm))
 
-    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
-        """Multiply the flattened tokens by ``scale`` and add ``shift``, from now on."""
+    def _scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Multiply the flattened tokens by ``scale`` and add ``shift``."""
         shape = self.offset.shape
         with torch.no_grad():
             self.offset.mul_(scale.view(shape)).add_(shift.view(shape))
