@@ -29,6 +29,7 @@ _SUFFIX = ".safetensors"
 _MAX_BYTES = 2 * 1024**3
 _KEY = "gait3dlib"
 _SHRUNK, _SCALE = 10_000, "@scale"  # numbers of a tensor; after the name of what it scales
+_FEW = 64  # rows
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> None:
@@ -210,8 +211,9 @@ def shrink(source: Path, target: Path) -> None:
     """Write a weights folder again with its matrices in eight bits; the fusion knows the new encoders.
 
     Each row of a matrix is stored as whole numbers up to 127 and a scale, so a number moves by at most 0.4 %
-    of its row's largest. Tensors of fewer than 10,000 numbers, such as norms, stay as they are. Loading
-    computes in float32 again.
+    of its row's largest. Few and long rows, such as the projections of strips, which take a large mean away,
+    are kept in half precision: 1 % is too much for them. Tensors of fewer than 10,000 numbers, such as norms,
+    stay as they are. Loading computes in float32 again.
 
     Raises:
         WeightsError: ``source`` is no weights folder.
@@ -222,10 +224,12 @@ def shrink(source: Path, target: Path) -> None:
         tensors, meta = read(source / f"{name}{_SUFFIX}")
         small: dict[str, torch.Tensor] = {}
         for key, value in tensors.items():
-            if value.is_floating_point() and value.ndim > 1 and value.numel() >= _SHRUNK:
-                small[key], small[f"{key}{_SCALE}"] = _eight_bits(value)
-            else:
+            if not value.is_floating_point() or value.ndim < 2 or value.numel() < _SHRUNK:
                 small[key] = value
+            elif len(value) < _FEW:
+                small[key] = value.half()
+            else:
+                small[key], small[f"{key}{_SCALE}"] = _eight_bits(value)
         path = target / f"{name}{_SUFFIX}"
         if name == FUSION:
             meta["encoders"] = {known: belongs[known] for known in meta.get("encoders", {})}
