@@ -219,7 +219,7 @@ def shrink(source: Path, target: Path) -> None:
         WeightsError: ``source`` is no weights folder.
     """
     target.mkdir(parents=True, exist_ok=True)
-    belongs = {}
+    belongs: dict[str, str] = {}
     for name in [*available(source), FUSION]:
         tensors, meta = read(source / f"{name}{_SUFFIX}")
         small: dict[str, torch.Tensor] = {}
