@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from gait3dlib.modalities._paths import dense
+
 HIGH_M, LONG_M, WIDE_M = 2.0, 1.4, 1.0  # of the space that is drawn; what is outside lies on its border
 ROWS, LONG, WIDE = 20, 12, 10  # cells of the same
 THICK_M = 0.5  # brings places across the pictures to the order of one
-HIDDEN = 256
 FEW = 0.5  # points; below that a cell's mean fades
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -29,13 +30,7 @@ class PointPictures(nn.Module):
 
     def __init__(self, figures: int) -> None:
         super().__init__()
-        cells = 2 * ROWS * (LONG + WIDE)
-        self.frame = nn.Sequential(
-            nn.Linear(cells + 2, HIDDEN, bias=False),
-            nn.BatchNorm1d(HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Linear(HIDDEN, figures),
-        )
+        self.frame = nn.Sequential(*dense(2 * ROWS * (LONG + WIDE) + 2, figures))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """``[n, 1 + points, 3]`` -> ``[n, figures]``."""

@@ -16,6 +16,7 @@ from gait3dlib.modalities._stride import FIGURES, stride_series
 from gait3dlib.types import Tokens
 
 DILATIONS = (1, 2, 4, 8, 1)  # together they see four seconds
+HIDDEN = 256  # of a frame that is read at once
 POSE, POSE_UNIT = 72, 0.05  # numbers of a pose; statures, about how far joints go from their mean places
 STEADY = 1e-5  # below the square root of a variance, whose slope has no end at 0
 
@@ -34,6 +35,17 @@ class Block(nn.Module):
         """``[b, width, steps]`` and ``[b, 1, steps]``, 1 where something is known -> the shape of ``x``."""
         inner = torch.relu(self.first(x)) * there
         return torch.relu(x + self.second(inner)) * there
+
+
+def dense(numbers: int, figures: int) -> list[nn.Module]:
+    """Layers that read a frame's ``numbers`` at once, each with weights of its own: ``[n, numbers]`` ->
+    ``[n, figures]``."""
+    return [
+        nn.Linear(numbers, HIDDEN, bias=False),
+        nn.BatchNorm1d(HIDDEN),
+        nn.ReLU(inplace=True),
+        nn.Linear(HIDDEN, figures),
+    ]
 
 
 class PathNetwork(nn.Module):

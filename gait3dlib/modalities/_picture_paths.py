@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from gait3dlib.modalities._depth_frames import unpack
+from gait3dlib.modalities._paths import dense
 
 PATCH, STEP = 8, 4  # pixels
 PLACES = 16 * 11  # of patches in 64 x 44
-FEATURES, HIDDEN = 24, 256  # of a patch, and of a frame
+FEATURES = 24  # of a patch
 
 
 class Patches(nn.Module):
@@ -32,13 +33,7 @@ class Patches(nn.Module):
             nn.BatchNorm2d(FEATURES),
             nn.ReLU(inplace=True),
         )
-        self.frame = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(PLACES * FEATURES, HIDDEN, bias=False),
-            nn.BatchNorm1d(HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Linear(HIDDEN, figures),
-        )
+        self.frame = nn.Sequential(nn.Flatten(), *dense(PLACES * FEATURES, figures))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """``[n, channels, 64, 44]`` -> ``[n, figures]``."""

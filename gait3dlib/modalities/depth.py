@@ -24,6 +24,8 @@ from gait3dlib.types import STREAM_SPECS, GaitSequence, Stream
 
 __all__ = ["Depth", "DepthEstimator", "OnnxDepth", "with_estimated_depth"]
 
+WIDTH = 192  # channels of "paths"
+
 
 class Depth(SeesPoses):
     """Depth and silhouette, registered by their boxes, 64 x 44.
@@ -50,7 +52,7 @@ class Depth(SeesPoses):
         self,
         *,
         encoder: Literal["branches", "paths"] = "branches",
-        width: Count = 192,
+        width: Count = WIDTH,
         strips: Count = 16,
         network: dict[str, Any] | None = None,
         tolerance_s: NotNegative = 0.06,
@@ -60,6 +62,8 @@ class Depth(SeesPoses):
         self.width = width
         self.strips = strips
         self.network = None
+        if encoder == "branches" and width != WIDTH:
+            raise ConfigError('width: of "paths"; "branches" has widths in network')
         if network is not None:
             if encoder == "paths":
                 raise ConfigError('network: of branches; "paths" has width and strips')

@@ -17,10 +17,10 @@ from gait3dlib.types import GaitSequence, Stream
 RNG = np.random.default_rng(4)
 
 
-@pytest.fixture(scope="module")
-def encoder() -> torch.nn.Module:
+@pytest.fixture(scope="module", params=["branches", "paths"])
+def encoder(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    return Depth().encoder(16).eval()
+    return Depth(encoder=request.param).encoder(16).eval()
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -256,6 +256,10 @@ def test_sizes_are_keywords_and_the_default_is_small() -> None:
         Depth(network={"depths": [1, 0, 1, 1]}).encoder(8)
     with pytest.raises(ConfigError, match=r"network\.width: unknown key"):
         Depth(network={"width": 4})
+    with pytest.raises(ConfigError, match=r"network: of branches"):
+        Depth(encoder="paths", network={"stem": 1})
+    with pytest.raises(ConfigError, match=r'width: of "paths"'):
+        Depth(width=64)
 
 
 def test_swapping_the_streams_is_swapping_the_parameters() -> None:
