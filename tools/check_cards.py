@@ -8,7 +8,7 @@ from pathlib import Path
 from gait3dlib import _resources, cards
 from gait3dlib.errors import ConfigError
 
-MAX_BYTES = 6 * 1024**2  # a set of default weights comes with every install: 30 MB together
+MAX_BYTES = 4 * 1024**2  # a set of default weights comes with every install
 
 
 def problems(weights: Path, data_cards: Path) -> list[str]:

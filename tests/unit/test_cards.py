@@ -145,10 +145,10 @@ def test_names_and_data_must_be_right(folders: tuple[Path, Path]) -> None:
 def test_weights_too_large_to_ship_are_noticed(folders: tuple[Path, Path]) -> None:
     weights, data = folders
     path = weights / "silhouette.safetensors"
-    path.write_bytes(bytes(6 * 1024**2 + 1))
+    path.write_bytes(bytes(4 * 1024**2 + 1))
     cards.write(weights / "silhouette.md", dataclasses.replace(CARD, fingerprint=cards.fingerprint(path)), "")
     (problem,) = problems(weights, data)
-    assert "more than 6291456" in problem
+    assert "more than 4194304" in problem
 
 
 def test_the_cards_of_a_folder_of_weights_belong_to_its_files(tmp_path: Path) -> None:
