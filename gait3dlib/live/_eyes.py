@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from gait3dlib.perception.observing import Observer, Refusal, Seen
 from gait3dlib.types import NS_PER_S, Calibration
@@ -13,9 +13,14 @@ NAMES_KEPT = 1000
 
 
 class Eyes(Observer):
-    """Told by perception in its thread, asked from others."""
+    """Told by perception in its thread, asked from others.
 
-    def __init__(self) -> None:
+    Args:
+        late: whether newer frames wait for perception.
+    """
+
+    def __init__(self, late: Callable[[], bool]) -> None:
+        self.behind = late  # type: ignore[method-assign]
         self.names: dict[int, str] = {}
         self.camera: Calibration | None = None
         self.waiting: deque[Refusal] = deque()

@@ -89,7 +89,7 @@ class Live:
         self._pose, self._source, self._looking = pose, source, walks
         self._on_open, self._on_frame = on_open, on_frame
         self._on_moment = on_moment
-        self._eyes = Eyes()
+        self._eyes = Eyes(self._late)
         self._stack, self._stages = ExitStack(), ExitStack()
         self._walks: Stage[GaitSequence | Refusal] | None = None
         self._tape: Stage[Frame] | None = None
@@ -215,6 +215,12 @@ class Live:
             if self._eyes.waiting and self._walks is not None:
                 for refusal in self._eyes.refusals():
                     self._walks.put(refusal)
+
+    def _late(self) -> bool:
+        """Whether newer frames of a live sensor wait for perception."""
+        if self._tape is not None:
+            return self.frames.live and self._tape.waiting > 0
+        return any(pump.live and pump.first is not None for pump in self._pumps)
 
     # ---- how it does ------------------------------------------------------------------------------
 

@@ -54,7 +54,11 @@ class Refusal:
 
 
 class Observer:
-    """Is told by perception what it sees; does nothing. Make a subclass."""
+    """Is told by perception what it sees, and asked whether to hurry; does nothing. Make a subclass."""
+
+    def behind(self) -> bool:
+        """Whether newer frames wait already, so that this one goes without what costs most: keypoints."""
+        return False
 
     def people(self, t_ns: int, people: Mapping[int, Seen], camera: Calibration | None = None) -> None:
         """Who is in view at a time, by number of the track; ``camera`` is placed in their world."""

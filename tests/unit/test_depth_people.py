@@ -18,6 +18,7 @@ from gait3dlib.perception.crops import cut
 from gait3dlib.perception.depth import DepthFollower, DepthScene, people_in
 from gait3dlib.perception.depth.joints import INSIDE_M, Posed
 from gait3dlib.perception.depth.scene import metres
+from gait3dlib.perception.observing import Observer
 from gait3dlib.perception.pose import Body
 from gait3dlib.simulation.look import picture
 from gait3dlib.simulation.scene import Scene
@@ -209,6 +210,37 @@ def test_colour_gives_keypoints_and_joints_to_a_walk(shots: list[Shot]) -> None:
         assert seq.streams["keypoints"].data.shape[1:] == (33, 3)
         assert seq.streams["joints"].data.shape[1:] == (24, 3)
         assert len(seq.streams["keypoints"]) <= len(seq.streams["depth"])
+
+
+class Hurried(Observer):
+    """Behind in ``late`` of three frames."""
+
+    def __init__(self, late: int) -> None:
+        self.late, self.asked = late, 0
+
+    def behind(self) -> bool:
+        self.asked += 1
+        return self.asked % 3 < self.late
+
+
+def test_who_is_behind_leaves_keypoints_out_and_follows_people_all_the_same(shots: list[Shot]) -> None:
+    from gait3dlib.perception.depth import walks_in_depth
+
+    frames = [Frame({"depth": s.depth, "color": s.color}, s.t_ns) for s in shots if s.color is not None]
+    marks = Marks(np.tile(np.array([[200.0, 120.0, 0.9]], np.float32), (33, 1)))
+    cameras = {"depth": CAMERA, "color": CAMERA}
+    held = {}
+    for late in (0, 1, 3):
+        made = list(walks_in_depth(frames, calibration=cameras, pose=marks, observer=Hurried(late)))
+        assert len(made) == 2
+        held[late] = [
+            (len(seq.streams["depth"]), len(seq.streams["keypoints"]) if "keypoints" in seq.streams else 0)
+            for seq in made
+        ]
+    for (depth, every), (also, some), (likewise, none) in zip(held[0], held[1], held[3], strict=True):
+        assert depth == also == likewise
+        assert 0.5 * every < some < 0.85 * every, "two of three frames"
+        assert none == 0
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------------

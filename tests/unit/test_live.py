@@ -205,6 +205,21 @@ def test_slow_perception_loses_the_oldest_frames_of_a_live_sensor_and_counts_the
     assert seen == sorted(seen)
 
 
+@pytest.mark.parametrize("recorder", [None, lambda frame: None])
+def test_only_a_live_sensor_is_hurried_after(recorder: Any) -> None:
+    for live in (True, False):
+        late: list[bool] = []
+
+        def dawdle(moment: Any, late: list[bool] = late) -> None:
+            time.sleep(0.01)
+            late.append(loop._eyes.behind())
+
+        with Live(None, Passing((1.0, 40), live=live), on_moment=dawdle, on_frame=recorder) as loop:
+            list(loop)
+        assert (sum(late) > len(late) / 2) == live, "frames wait, but a file has time"
+        assert not late[-1], "nothing waits behind the last"
+
+
 def test_a_recorder_that_has_enough_ends_the_loop() -> None:
     taken: list[Frame] = []
 

@@ -127,6 +127,8 @@ class DepthFollower:
         people = people_in(self.scene, depth, expected)
         given = self.tracker.update(np.array([person.xy for person in people]).reshape(-1, 2))
         self.people, seen = {}, dict[int, Seen]()
+        if self._observer.behind():
+            posed = None  # of everybody alike, or the second in view would always be the one to go without
         for person, track in zip(people, given, strict=True):
             if track is not None:
                 self.people[track.number] = person
