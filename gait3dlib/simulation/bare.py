@@ -4,7 +4,8 @@ A person walks, cameras stand and estimators err exactly as in :mod:`gait3dlib.s
 same random numbers; but no mesh is posed and no ray is cast. Of the skin only those vertices are posed that
 hold nose, eyes and ears, or that a box around the person ends at. Capsules about the bones say what hides a
 key point (:mod:`gait3dlib.simulation.capsules`), so points at the edge of a limb differ, and little else.
-What needs geometry cannot be had: clothes, carried things, and whatever stands before somebody.
+Clothes and carried things change how somebody walks, as they do there, but hide nothing; whatever stands before
+somebody needs geometry, and cannot be had.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gait3dlib.simulation.dataset import claim, make_missing
 from gait3dlib.simulation.look import Extents, Look, image_extents
 from gait3dlib.simulation.observation import Observation, Picture, Sight
 from gait3dlib.simulation.observing import SCENE_VERSION, thinned, truth_of
+from gait3dlib.simulation.outfit import Outfit, carry
 from gait3dlib.simulation.rays import F32
 from gait3dlib.simulation.scene import F64, MARGIN_S, STATE_HZ, Actor, Scene, State
 from gait3dlib.simulation.walker import Walker, frame_count, sample_walker, subject_name
@@ -37,14 +39,14 @@ from gait3dlib.types import Calibration, GaitSequence, Meta
 
 Pair = tuple[GaitSequence, Truth]
 BARE_STREAMS = ("keypoints", "joints")
-BARE_VERSION = 1
-BARE_CELLS = (
-    "slow", "fast", "high_camera", "low_camera", "tilted", "small", "large", "low_rate", "night",
-)  # fmt: skip
-"""Cells drawn beside ``normal``: those that change nothing but the walk's speed, the camera or the light."""
+BARE_VERSION = 2
+WALKED_CELLS = ("slow", "fast", "coat", "bag", "backpack", "box", "umbrella")
+"""Cells of the walk itself, which all cameras share: its speed, and what changes how trunk and arms are held."""
+BARE_CELLS = (*WALKED_CELLS, "high_camera", "low_camera", "tilted", "small", "large", "low_rate", "night")
+"""Cells drawn beside ``normal``: those of the walk, and those that change nothing but the camera or the light."""
 CAMERAS = 3  # that see one walk at once
-# of the random walks of world_v1
-NORMAL_SHARE, RASTER_DEG, SPEED_RANGE = 0.5, 15.0, (0.85, 1.2)
+# of the random walks of world_v1, but for the share: nothing here is as rare as there
+NORMAL_SHARE, RASTER_DEG, SPEED_RANGE = 0.3, 15.0, (0.85, 1.2)
 _ENDS = (
     "head",
     *(f"{side}_{name}" for side in ("left", "right") for name in ("ankle", "foot", "wrist", "hand")),
@@ -133,7 +135,7 @@ def random_views(
 ) -> list[Condition]:
     """The cameras of one day: anywhere about the walk, in ``normal`` or in one of ``BARE_CELLS``.
 
-    Half of the cameras are in ``normal``. Who walks slowly or fast does so before all cameras.
+    Three in ten days or cameras are in ``normal``. Who walks slowly, or carries a box, does so before all cameras.
 
     Args:
         walker: who walks.
@@ -145,9 +147,9 @@ def random_views(
     cells: list[str] = []
     while len(cells) < cameras:
         cell = "normal" if rng.random() < NORMAL_SHARE else str(rng.choice(BARE_CELLS))
-        if cells and cells[0] in ("slow", "fast"):
+        if cells and cells[0] in WALKED_CELLS:
             cells.append(cells[0])
-        elif not cells or cell not in ("slow", "fast"):
+        elif not cells or cell not in WALKED_CELLS:
             cells.append(cell)
     speed = float(rng.uniform(*SPEED_RANGE))
     views = []
@@ -172,7 +174,7 @@ def observe_bare(
 
     Args:
         walker: who walks.
-        conditions: circumstances, in plain clothes with nothing in the way; those of one speed see one walk.
+        conditions: circumstances with nothing in the way; those of one speed and outfit see one walk.
         seed: another seed is another walk of the same person, with other noise.
         seconds: length of the walk.
         streams: of ``BARE_STREAMS``.
@@ -182,18 +184,19 @@ def observe_bare(
         One (sequence, truth) a condition, the truth with ``STATE_HZ`` states a second.
 
     Raises:
-        InputError: another stream, no condition, or one with clothes, carried things or an occlusion.
+        InputError: another stream, no condition, or one with an occlusion.
     """
     _check_streams(streams)
     if not conditions:
         raise InputError("ask for at least one condition, such as Condition()")
-    walks: dict[float, Actor] = {}
+    walks: dict[tuple[float, Outfit], Actor] = {}
     out = []
     for number, condition in enumerate(conditions):
         _check_condition(condition)
-        if condition.speed not in walks:
-            walks[condition.speed] = _actor(walker, condition, seed, seconds)
-        actor = walks[condition.speed]
+        walk = condition.speed, condition.outfit
+        if walk not in walks:
+            walks[walk] = _actor(walker, condition, seed, seconds)
+        actor = walks[walk]
         sensors = rig.place(condition, walker.rng(6, seed, number), seconds)
         seen = _Bare(Scene([actor]), condition, sensors, walker.rng(5, seed, number), seconds, size=96)
         meta = Meta("simulated", session, condition.view_deg, MappingProxyType(condition.covariates()))
@@ -211,11 +214,10 @@ def _check_streams(streams: Sequence[str]) -> None:
 
 
 def _check_condition(condition: Condition) -> None:
-    outfit = condition.outfit
-    if (outfit.clothes, outfit.carried, condition.occlusion) != ("plain", "none", "none"):
+    if condition.occlusion != "none":
         raise InputError(
-            f"a walk without pictures cannot be in the cell {condition.cell!r}: clothes, carried things and "
-            "what stands in the way need geometry; use observe_conditions"
+            f"a walk without pictures cannot be in the cell {condition.cell!r}: what stands in the way needs "
+            "geometry; use observe_conditions"
         )
 
 
@@ -223,7 +225,7 @@ def _actor(walker: Walker, condition: Condition, seed: int, seconds: float) -> A
     """A walk whose skin has the vertices of :func:`_few` alone, and no faces."""
     motion = walker.walk(seed=seed, speed=condition.speed, fps=STATE_HZ, seconds=seconds + 2 * MARGIN_S)
     body = _few(walker.body())
-    skin, joints = body.pose(motion.rotations, motion.translation)
+    skin, joints = body.pose(carry(motion.rotations, condition.outfit, motion.phase), motion.translation)
     tape = State(skin, joints, body.landmarks(skin, joints))
     none = np.zeros(0, np.uint8)
     return Actor(walker, motion, condition.outfit, -MARGIN_S, body.faces, none, tape, np.ones(3, np.float32))
