@@ -1,8 +1,11 @@
 """Make trained weights the default ones: copy the files, write a card with measured figures beside each.
 
-    python tools/release_weights.py runs/fusion/weights --report simulated.json --run fusion=runs/fusion ...
+    python tools/release_weights.py runs/fusion/weights --shrink DIR --walks WALKS
+    python tools/release_weights.py DIR --report simulated.json --run fusion=runs/fusion ...
 
-Matrices are kept in eight bits: measure the released files (`weights.shrink`), as the report must.
+The first form keeps matrices in eight bits (`gait3dlib.fusion.shrinking`), by means of walks that show every
+modality, such as those that the fusion learnt from. What is released is what was measured: the second form
+takes those files as they are.
 ``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
 Of several reports the first that tells of a file's modalities goes into its card. ``--run`` names the run
 folder of each file: the commit that its card states is the one that the run noted.
@@ -12,12 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from gait3dlib import _resources, cards
 from gait3dlib.cards import Metric
-from gait3dlib.fusion.weights import FUSION, available, read, shrink
+from gait3dlib.data.recordings import WalkFolder
+from gait3dlib.fusion.shrinking import shrink
+from gait3dlib.fusion.weights import FUSION, available, read
 from gait3dlib.training.card import write_card
 
 DATA = ["simulated_walkers"]
@@ -29,14 +35,24 @@ def main() -> None:
     """Copy and describe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--report", type=Path, required=True, action="append")
-    parser.add_argument("--run", action="append", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--shrink", type=Path, metavar="DIR", help="only write the files to measure")
+    parser.add_argument("--walks", type=Path, help="recordings; with --shrink")
+    parser.add_argument("--report", type=Path, default=[], action="append")
+    parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
     options = parser.parse_args()
+    if options.shrink is not None:
+        if options.walks is None:
+            parser.error("--shrink needs --walks: recordings that show every modality")
+        shrink(options.folder, options.shrink, WalkFolder(options.walks))
+        return
+    if not options.report or not options.run:
+        parser.error("--report and --run: what was measured, and the runs that made the files")
     reports = [json.loads(path.read_text()) for path in options.report]
     runs = dict(text.split("=", 1) for text in options.run)
     target = _resources.weights_folder()
     names = available(options.folder)
-    shrink(options.folder, target)
+    for name in [*names, FUSION]:
+        shutil.copyfile(options.folder / f"{name}.safetensors", target / f"{name}.safetensors")
     _, info = read(options.folder / f"{FUSION}.safetensors")
     for name in [*names, FUSION]:
         file = target / f"{name}.safetensors"

@@ -25,11 +25,10 @@ from gait3dlib.modalities import Modality
 
 FUSION = "fusion"
 TRANSFORMER = "transformer"
-_SUFFIX = ".safetensors"
+SUFFIX = ".safetensors"
 _MAX_BYTES = 2 * 1024**3
 _KEY = "gait3dlib"
-_SHRUNK, _SCALE = 10_000, "@scale"  # numbers of a tensor; after the name of what it scales
-_FEW = 64  # rows
+SCALE = "@scale"  # after the name of a tensor in eight bits: what its rows are multiplied by
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> None:
@@ -162,15 +161,15 @@ def save(
         info: what else belongs into the fusion's header: ``trained``, ``impostors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    belongs = {name: _digest(model.encoders[name].state_dict()).hexdigest() for name in model.modalities}
+    belongs = {name: digest(model.encoders[name].state_dict()) for name in model.modalities}
     for name in model.modalities:
         meta = {"kind": "modality", "name": name, "dim": model.fusion.dim, "config": dict(settings[name])}
         meta["trained"] = bool(info.get("trained"))
-        write(folder / f"{name}{_SUFFIX}", model.encoders[name].state_dict(), meta)
+        write(folder / f"{name}{SUFFIX}", model.encoders[name].state_dict(), meta)
     tensors = {f"fusion.{k}": v for k, v in model.fusion.state_dict().items()}
     tensors |= {f"heads.{k}": v for k, v in model.heads.state_dict().items()}
     meta = {"kind": FUSION, "config": dict(fusion), **info, "encoders": belongs}
-    write(folder / f"{FUSION}{_SUFFIX}", tensors, meta)
+    write(folder / f"{FUSION}{SUFFIX}", tensors, meta)
 
 
 def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, Any]]:
@@ -183,16 +182,16 @@ def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, 
     """
     for name in modalities:
         registry.get("modality", name)
-        if not (folder / f"{name}{_SUFFIX}").is_file() and (have := available(folder)):
+        if not (folder / f"{name}{SUFFIX}").is_file() and (have := available(folder)):
             raise WeightsError(f"no weights for {name!r} in {folder}{did_you_mean(name, have)}")
-    state, info = read(folder / f"{FUSION}{_SUFFIX}")
+    state, info = read(folder / f"{FUSION}{SUFFIX}")
     settings: dict[str, Any] = {}
     for name in modalities:
-        tensors, meta = read(folder / f"{name}{_SUFFIX}")
+        tensors, meta = read(folder / f"{name}{SUFFIX}")
         if (meta.get("kind"), meta.get("name")) != ("modality", name):
-            raise WeightsError(f"{folder / name}{_SUFFIX}: holds no weights for {name!r}; was it renamed?")
+            raise WeightsError(f"{folder / name}{SUFFIX}: holds no weights for {name!r}; was it renamed?")
         belongs = info.get("encoders")
-        if isinstance(belongs, dict) and belongs.get(name) != _digest(tensors).hexdigest():
+        if isinstance(belongs, dict) and belongs.get(name) != digest(tensors):
             raise WeightsError(
                 f"{folder}: the fusion was trained with another {name!r} encoder than the one beside it; "
                 "keep the files of one training together"
@@ -207,57 +206,22 @@ def load(folder: Path, modalities: Sequence[str]) -> tuple[GaitModel, dict[str, 
         raise WeightsError(f"{folder}: the tensors do not fit their own config ({reason})") from error
 
 
-def shrink(source: Path, target: Path) -> None:
-    """Write a weights folder again with its matrices in eight bits; the fusion knows the new encoders.
-
-    Each row of a matrix is stored as whole numbers up to 127 and a scale, so a number moves by at most 0.4 %
-    of its row's largest. Few and long rows, such as the projections of strips, which take a large mean away,
-    are kept in half precision: 1 % is too much for them. Tensors of fewer than 10,000 numbers, such as norms,
-    stay as they are. Loading computes in float32 again.
-
-    Raises:
-        WeightsError: ``source`` is no weights folder.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    belongs: dict[str, str] = {}
-    for name in [*available(source), FUSION]:
-        tensors, meta = read(source / f"{name}{_SUFFIX}")
-        small: dict[str, torch.Tensor] = {}
-        for key, value in tensors.items():
-            if not value.is_floating_point() or value.ndim < 2 or value.numel() < _SHRUNK:
-                small[key] = value
-            elif len(value) < _FEW:
-                small[key] = value.half()
-            else:
-                small[key], small[f"{key}{_SCALE}"] = _eight_bits(value)
-        path = target / f"{name}{_SUFFIX}"
-        if name == FUSION:
-            meta["encoders"] = {known: belongs[known] for known in meta.get("encoders", {})}
-        write(path, small, meta)
-        belongs[name] = _digest(read(path)[0]).hexdigest()
-
-
-def _eight_bits(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 of the shape of ``value``, and the scale of each row."""
-    rows = value.float().flatten(1)
-    scale = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
-    return (rows / scale[:, None]).round().to(torch.int8).view(value.shape), scale
-
-
 def _whole(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
     """Tensors in eight bits as float32 again.
 
     Raises:
         WeightsError: a scale without its rows.
     """
-    out = {key: value for key, value in tensors.items() if not key.endswith(_SCALE)}
+    out = {key: value for key, value in tensors.items() if not key.endswith(SCALE)}
     for key, scale in tensors.items():
-        if not key.endswith(_SCALE):
+        if not key.endswith(SCALE):
             continue
-        of = out.get(key.removesuffix(_SCALE))
-        if of is None or of.dtype != torch.int8 or scale.shape != of.shape[:1]:
+        of = out.get(key.removesuffix(SCALE))
+        if of is None or of.dtype != torch.int8 or not scale.ndim or scale.shape != of.shape[: scale.ndim]:
             raise WeightsError(f"{path}: the scale {key!r} fits no tensor; the file is damaged")
-        out[key.removesuffix(_SCALE)] = of.float() * scale.float().view(-1, *[1] * (of.ndim - 1))
+        out[key.removesuffix(SCALE)] = of.float() * scale.float().view(
+            *scale.shape, *[1] * (of.ndim - scale.ndim)
+        )
     return out
 
 
@@ -274,16 +238,16 @@ def untrained(
 
 def available(folder: Path) -> list[str]:
     """The modalities that a weights folder has weights for."""
-    return sorted(p.stem for p in folder.glob(f"*{_SUFFIX}") if p.stem != FUSION)
+    return sorted(p.stem for p in folder.glob(f"*{SUFFIX}") if p.stem != FUSION)
 
 
 def fingerprint(model: GaitModel) -> str:
     """A digest of all parameters and of what interprets them; galleries are stamped with it."""
-    digest = _digest(model.state_dict())
-    digest.update(f"heads:{model.fusion.heads} tasks:{model.fusion.tasks}".encode())
+    made = _hashed(model.state_dict())
+    made.update(f"heads:{model.fusion.heads} tasks:{model.fusion.tasks}".encode())
     for name, modality in sorted(model.modalities.items()):
-        digest.update(f"{name}:{sorted(vars(modality).items())}".encode())
-    return digest.hexdigest()
+        made.update(f"{name}:{sorted(vars(modality).items())}".encode())
+    return made.hexdigest()
 
 
 def resolved(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,7 +280,12 @@ def _filled(settings: Mapping[str, Any], fusion: Any, state: Mapping[str, torch.
     return model.eval()
 
 
-def _digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
+def digest(state: Mapping[str, torch.Tensor]) -> str:
+    """What tells these tensors from any others."""
+    return _hashed(state).hexdigest()
+
+
+def _hashed(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name}:{tuple(tensor.shape)}:".encode())
