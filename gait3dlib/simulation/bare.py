@@ -4,8 +4,8 @@ A person walks, cameras stand and estimators err exactly as in :mod:`gait3dlib.s
 same random numbers; but no mesh is posed and no ray is cast. Of the skin only those vertices are posed that
 hold nose, eyes and ears, or that a box around the person ends at. Capsules about the bones say what hides a
 key point (:mod:`gait3dlib.simulation.capsules`), so points at the edge of a limb differ, and little else.
-Clothes and carried things change how somebody walks, as they do there, but hide nothing; whatever stands before
-somebody needs geometry, and cannot be had.
+Clothes and carried things change how somebody walks, as they do there, but hide nothing; whatever stands
+before somebody needs geometry, and cannot be had.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ Pair = tuple[GaitSequence, Truth]
 BARE_STREAMS = ("keypoints", "joints")
 BARE_VERSION = 2
 WALKED_CELLS = ("slow", "fast", "coat", "bag", "backpack", "box", "umbrella")
-"""Cells of the walk itself, which all cameras share: its speed, and what changes how trunk and arms are held."""
+"""Cells of the walk itself, which all cameras share: its speed, and how trunk and arms are held."""
 BARE_CELLS = (*WALKED_CELLS, "high_camera", "low_camera", "tilted", "small", "large", "low_rate", "night")
-"""Cells drawn beside ``normal``: those of the walk, and those that change nothing but the camera or the light."""
+"""Cells drawn beside ``normal``: those of the walk, and those that change only the camera or the light."""
 CAMERAS = 3  # that see one walk at once
 # of the random walks of world_v1, but for the share: nothing here is as rare as there
 NORMAL_SHARE, RASTER_DEG, SPEED_RANGE = 0.3, 15.0, (0.85, 1.2)
@@ -135,7 +135,8 @@ def random_views(
 ) -> list[Condition]:
     """The cameras of one day: anywhere about the walk, in ``normal`` or in one of ``BARE_CELLS``.
 
-    Three in ten days or cameras are in ``normal``. Who walks slowly, or carries a box, does so before all cameras.
+    Three in ten days or cameras are in ``normal``. Who walks slowly, or carries a box, does so before all
+    cameras.
 
     Args:
         walker: who walks.
