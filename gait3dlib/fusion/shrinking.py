@@ -25,7 +25,7 @@ from gait3dlib.fusion.weights import (
     write,
 )
 
-LARGE, FEW = 10_000, 64  # numbers of a tensor; rows of a matrix
+LARGE, FEW = 4_000, 32  # numbers of a tensor; rows of a matrix
 WATCHED = 256  # walks by which the mean of the tokens is compared
 
 
@@ -34,7 +34,7 @@ def shrink(source: Path, target: Path, walks: WalkSet) -> None:
 
     Each row of a matrix is stored as whole numbers up to 127 and a scale, so a number moves by at most 0.4 %
     of its row's largest. A stack of matrices has a scale for each row of each; few rows are kept in half
-    precision, and tensors of fewer than 10,000 numbers, such as norms, stay as they are. Rounding moves the
+    precision, and tensors of fewer than 4,000 numbers, such as norms, stay as they are. Rounding moves the
     mean of the tokens, by much where features share a large mean; that is taken back on some walks (bias
     correction: Nagel et al., ICCV 2019). Loading computes in float32 again.
 

@@ -39,7 +39,7 @@ NETWORKS: Mapping[str, type[ImageNetwork]] = {
     "skeletongait": SkeletonGait,
     "skeletongait_pp": SkeletonGaitPP,
 }
-STRIPS: Mapping[str, type[StripEncoder]] = {
+STRIPS: Mapping[str, type[StripEncoder | StrideStrips]] = {
     "strips": StripEncoder,
     "motion": MotionStrips,
     "stride": StrideStrips,

@@ -37,14 +37,14 @@ class Block(nn.Module):
         return torch.relu(x + self.second(inner)) * there
 
 
-def dense(numbers: int, figures: int) -> list[nn.Module]:
+def dense(numbers: int, figures: int, hidden: int = HIDDEN) -> list[nn.Module]:
     """Layers that read a frame's ``numbers`` at once, each with weights of its own: ``[n, numbers]`` ->
     ``[n, figures]``."""
     return [
-        nn.Linear(numbers, HIDDEN, bias=False),
-        nn.BatchNorm1d(HIDDEN),
+        nn.Linear(numbers, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
         nn.ReLU(inplace=True),
-        nn.Linear(HIDDEN, figures),
+        nn.Linear(hidden, figures),
     ]
 
 
@@ -134,7 +134,10 @@ class PathEncoder(nn.Module):
         Raises:
             ValueError: the norm keeps no running statistics.
         """
-        scale, shift = scale_and_shift(norm)
+        self.scaled(*scale_and_shift(norm))
+
+    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Multiply the flattened tokens by ``scale`` and add ``shift``, from now on."""
         with torch.no_grad():
             self.project.bias.mul_(scale).add_(shift)
             self.project.weight.mul_(scale[:, None])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gait3dlib.modalities._depth_frames import unpack
-from gait3dlib.modalities._paths import dense
+from gait3dlib.modalities._paths import HIDDEN, dense
 
 PATCH, STEP = 8, 4  # pixels
 PLACES = 16 * 11  # of patches in 64 x 44
@@ -24,16 +24,17 @@ class Patches(nn.Module):
     Args:
         channels: of a frame.
         figures: that a frame is told by.
+        hidden: width of the layer that reads all patches at once.
     """
 
-    def __init__(self, channels: int, figures: int) -> None:
+    def __init__(self, channels: int, figures: int, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.patches = nn.Sequential(
             nn.Conv2d(channels, FEATURES, PATCH, STEP, PATCH // 2 - 1, bias=False),
             nn.BatchNorm2d(FEATURES),
             nn.ReLU(inplace=True),
         )
-        self.frame = nn.Sequential(nn.Flatten(), *dense(PLACES * FEATURES, figures))
+        self.frame = nn.Sequential(nn.Flatten(), *dense(PLACES * FEATURES, figures, hidden))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """``[n, channels, 64, 44]`` -> ``[n, figures]``."""

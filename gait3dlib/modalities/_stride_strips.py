@@ -1,68 +1,73 @@
-"""Strips of pictures that also see the pose: beside looks and movement, the joints and their stride."""
+"""Strips and paths side by side: how each height of the body looks and moves, and the pose over time.
+
+Both read the same pictures and share nothing else, so each is trained by itself.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from gait3dlib.modalities._base import Batch
-from gait3dlib.modalities._clock import on_one_clock
 from gait3dlib.modalities._motion import MotionStrips
-from gait3dlib.modalities._paths import PathNetwork
+from gait3dlib.modalities._norms import scale_and_shift
+from gait3dlib.modalities._paths import PathEncoder
+from gait3dlib.modalities._picture_paths import Patches
 from gait3dlib.types import Tokens
 
-PATHS = 160  # channels of the network over time
-TOKENS = 8  # of the pose and its stride, beside one a strip
+PATHS, TOKENS = 192, 6  # channels of the network over time, and its tokens
 
 
-class StrideStrips(MotionStrips):
-    """Frames ``[b, T, channels, 64, 44]`` uint8 -> a token a body strip, and eight of the pose over time.
-
-    What the frames' strips say is brought to few numbers a frame, from which a
-    :class:`~gait3dlib.modalities._paths.PathNetwork` sees the pose; simulated walkers teach it.
+class StrideStrips(nn.Module):
+    """Frames ``[b, T, channels, 64, 44]`` uint8 -> a token a body strip, and six of the pose over time.
 
     Args:
         channels: image channels of a frame.
         dim: size of a token.
-        width: channels of the trunk's first stage.
+        width: channels of the first stage of the strips' trunk.
         strips: horizontal strips; divides 16.
     """
 
     def __init__(self, channels: int, dim: int, width: int = 24, strips: int = 16) -> None:
-        super().__init__(channels, dim, width, strips)
-        figures = self.motion.features * strips
-        self.gather = nn.Linear(figures, PATHS, bias=False)
-        self.paths = PathNetwork(PATHS, PATHS)
-        self.even = nn.BatchNorm1d(self.paths.figures)
-        self.say = nn.Linear(self.paths.figures, TOKENS * dim)
-        self.dim = dim
-        beside = 1 - (torch.arange(TOKENS) + 0.5) / TOKENS
-        self.register_buffer("heights", torch.cat([self.height, beside]), persistent=False)  # type: ignore[list-item]
+        super().__init__()
+        self.strips = MotionStrips(channels, dim, width, strips)
+        self.paths = PathEncoder(PATHS, dim, PATHS, TOKENS, Patches(channels, PATHS, PATHS))
+        self._split = strips * dim
+        self.heights: torch.Tensor
+        both = torch.cat([self.strips.height, self.paths.height])
+        self.register_buffer("heights", both, persistent=False)
 
-    def tokens(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> Tokens:
-        """What the features of all frames ``[sum T, strips, c]`` say of the walks that they belong to."""
-        return self.seen(maps, owner, batch)[0]
+    def forward(self, batch: Batch) -> Tokens:
+        """Tokens ``[b, strips + 6, dim]``; walks without the modality get zeros and ``real`` False."""
+        return self.look(batch)[0]
 
     def look(self, batch: Batch) -> tuple[Tokens, torch.Tensor]:
-        """The tokens of a batch, and the poses ``[b, steps, 72]`` that it shows."""
-        frames, owner = batch.real_frames()
-        return self.seen(self.features(frames), owner, batch)
+        """The tokens of a batch, and the poses ``[b, steps, 72]`` that it shows; 15 steps a second."""
+        strips: Tokens = self.strips(batch)
+        paths, poses = self.paths.look(batch)
+        values = torch.cat([strips.values, paths.values], dim=1)
+        real = torch.cat([strips.real, paths.real], dim=1)
+        t_s = torch.cat([strips.t_s, paths.t_s], dim=1)
+        return Tokens(values, real, self.heights, t_s), poses
 
-    def seen(self, maps: torch.Tensor, owner: torch.Tensor, batch: Batch) -> tuple[Tokens, torch.Tensor]:
-        """As :meth:`tokens`, and the poses ``[b, steps, 72]`` on the common clock."""
-        steps, known = on_one_clock(maps, owner, batch)
-        strips = self._told(self._moving(maps, owner, batch, steps, known), batch)
-        even = self.motion.even(steps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(2)
-        figures, poses = self.paths(self.gather(even) * known[..., None], known)
-        said = self.say(self.even(figures)).view(len(batch), TOKENS, self.dim)
-        real = batch.present[:, None].expand(-1, self.strips + TOKENS)
-        values = torch.cat([strips.values, said.to(strips.values.dtype)], dim=1) * real[..., None]
-        heights: torch.Tensor = self.heights  # type: ignore[assignment]
-        return Tokens(values, real, heights, torch.full(real.shape, torch.nan, device=values.device)), poses
+    def adopt(self, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Begin with what an encoder "motion" or "paths" of the same modality has learnt; False where it is
+        neither."""
+        for part in (self.strips, self.paths):
+            mine = {key: value.shape for key, value in part.state_dict().items()}
+            if mine == {key: value.shape for key, value in tensors.items()}:
+                part.load_state_dict(tensors)
+                return True
+        return False
 
-    def _scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
-        strips = self.strips * self.dim
-        super()._scaled(scale[:strips], shift[:strips])
-        with torch.no_grad():
-            self.say.bias.mul_(scale[strips:]).add_(shift[strips:])
-            self.say.weight.mul_(scale[strips:, None])
+    def absorb(self, norm: nn.BatchNorm1d) -> None:
+        """Make a batch norm of the flattened tokens part of the encoder (BNNeck, as for strips).
+
+        Raises:
+            ValueError: the norm keeps no running statistics.
+        """
+        scale, shift = scale_and_shift(norm)
+        self.strips.scaled(scale[: self._split], shift[: self._split])
+        self.paths.scaled(scale[self._split :], shift[self._split :])

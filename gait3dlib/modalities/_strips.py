@@ -116,10 +116,10 @@ class StripEncoder(nn.Module):
         The norm after which identity is classified (BNNeck) takes away what all people share. Tokens that
         keep it lie in a narrow cone, where cosines say little and a fusion learns slowly.
         """
-        self._scaled(*scale_and_shift(norm))
+        self.scaled(*scale_and_shift(norm))
 
-    def _scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
-        """Multiply the flattened tokens by ``scale`` and add ``shift``."""
+    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
+        """Multiply the flattened tokens by ``scale`` and add ``shift``, from now on."""
         shape = self.offset.shape
         with torch.no_grad():
             self.offset.mul_(scale.view(shape)).add_(shift.view(shape))

@@ -19,9 +19,8 @@ class Silhouette(ImageModality):
     """Silhouettes normalised to 64 x 44 (the field's convention), encoded strip by strip.
 
     Args:
-        encoder: "strips", a set of frames; "motion", the same with an eye for movement; "stride", with one
-            for the pose as well; "paths", the pose over time alone; or a published network (see
-            :mod:`gait3dlib.networks`).
+        encoder: "strips", a set of frames; "motion", the same with an eye for movement; "paths", the pose
+            over time; "stride", both of these; or a published network (see :mod:`gait3dlib.networks`).
         width: channels of the first stage of "strips", "motion" and "stride", of all stages of "paths".
         strips: body strips of these, one token each; divides 16. Tokens of "paths".
         network: keywords of a published network, such as its widths and depths.
@@ -54,4 +53,6 @@ class Silhouette(ImageModality):
     def _build(self, dim: int) -> nn.Module:
         if vars(self)["encoder"] != "paths":
             return super()._build(dim)
-        return PathEncoder(self.width, dim, self.width, self.strips, Patches(self.channels, self.width))
+        return PathEncoder(
+            self.width, dim, self.width, self.strips, Patches(self.channels, self.width, self.width)
+        )

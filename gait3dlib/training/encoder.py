@@ -48,7 +48,7 @@ def train_encoder(
     traits: list[str] | None = None,
     trait_weight: NotNegative = 0.5,
     supervisor_weight: NotNegative = 1.0,
-    start: Path | None = None,
+    start: Path | list[Path] | None = None,
     seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
@@ -69,7 +69,8 @@ def train_encoder(
         traits: what a simulator kept of each walk and that is learnt too, such as ``style``.
         trait_weight: weight of the traits.
         supervisor_weight: weight of what a modality learns of simulated walkers' bodies; 0 leaves it out.
-        start: weights of the same encoder to go on from, such as the default ones for fine-tuning.
+        start: weights of the same encoder to go on from, such as the default ones for fine-tuning; or of each
+            encoder that this one is made of, which ``schedule.steps: 0`` joins as they are.
     """
     if len(modality) != 1:
         raise ConfigError("modality: an encoder run trains exactly one modality")
@@ -93,14 +94,15 @@ def train_encoder(
         "traits": traits,
         "trait_weight": trait_weight,
         "supervisor_weight": supervisor_weight,
-        "start": None if start is None else str(start),
+        "start": [str(path) for path in start] if isinstance(start, list) else start and str(start),
         "seed": seed,
     }
+    before = [start] if isinstance(start, Path) else start or []
     loop = Loop(out, plan, seed, resolved, report)
     with loop.fabric.rank_zero_first():
         split = Split(open_walks(data), name, settings, validation_people, loop.report, traits or [])
     loop.keep_inputs(
-        {"data": split_hashes(split.train, split.validation), "start": start and file_hash(start)}
+        {"data": split_hashes(split.train, split.validation), "start": [file_hash(path) for path in before]}
     )
     torch.manual_seed(seed)
     task = EncoderTask(
@@ -112,8 +114,8 @@ def train_encoder(
     )
     if supervisor_weight and task.module.supervisor is not None:
         task.told = Told(split.train, split.train_samples, name, settings)
-    if start is not None:
-        weights.load_encoder(task.module.encoder, start, settings)
+    for path in before:
+        weights.load_encoder(task.module.encoder, path, settings)
     loop.run(task.module, task.losses, task.validate, batch_of=task.batch, resume=resume)
     task.module.absorb_norm()
     return write_encoder(task, task.module.encoder, loop, name, settings, dim, data_cards, validation_people)

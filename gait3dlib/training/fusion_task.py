@@ -151,7 +151,8 @@ class FusionTask:
             return
         people = torch.from_numpy(np.unique([w.subject for w in self.walks.train], return_inverse=True)[1])
         compared = torch.from_numpy(~not_compared(self.walks.train))
-        found = self.model.fusion.fit(self.walks.variants(), people, compared)
+        labels = self.targets.standardised(self.model.fusion.tasks)
+        found = self.model.fusion.fit(self.walks.variants(), people, compared, labels)
         self.report(f"fitted to {len(people)} walks of {len(self.targets.people)} people")
         found |= self.validate(self.module)
         self.report("  ".join(f"{name} {value:.4g}" for name, value in found.items()))

@@ -64,6 +64,17 @@ class Targets:
             tensor(self.traits),
         )
 
+    def standardised(self, tasks: Sequence[str]) -> torch.Tensor:
+        """``[walks, tasks]``: age and BMI standardised, gender 1 (female) or -1; NaN = not known."""
+        every = self.of(np.arange(len(self.person)), "cpu")
+        gender = torch.where(every.gender_known, 2 * every.female - 1, torch.nan)
+        of_task = {"age": every.age, "bmi": every.bmi, "gender": gender}
+        return (
+            torch.stack([of_task[task] for task in tasks], dim=1)
+            if tasks
+            else every.age.new_zeros(len(gender), 0)
+        )
+
     def learnable(self, tasks: Sequence[str]) -> list[str]:
         """The tasks without those for which fewer than two people have a label, or all the same gender."""
         known = {

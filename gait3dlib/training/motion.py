@@ -23,8 +23,6 @@ from gait3dlib.errors import ConfigError
 from gait3dlib.fusion import weights
 from gait3dlib.modalities import Batch, Modality, Sample
 from gait3dlib.modalities._motion import MotionStrips
-from gait3dlib.modalities._pose_supervisor import pose_loss
-from gait3dlib.modalities._stride_strips import StrideStrips
 from gait3dlib.training.encoder import EncoderBatch, EncoderTask, Learning, write_encoder
 from gait3dlib.training.folder import Report, file_hash, split_hashes
 from gait3dlib.training.head import Head
@@ -32,7 +30,6 @@ from gait3dlib.training.identity import IdentityLoss
 from gait3dlib.training.loop import Loop
 from gait3dlib.training.schedule import Schedule
 from gait3dlib.training.split import DataSource, Split, open_walks
-from gait3dlib.training.told import Told
 from gait3dlib.training.validation import cross_view_rank1
 from gait3dlib.types import Tokens
 
@@ -58,7 +55,6 @@ def train_motion(
     attribute_weight: NotNegative = 0.1,
     traits: list[str] | None = None,
     trait_weight: NotNegative = 0.5,
-    supervisor_weight: NotNegative = 1.0,
     seed: Natural = 0,
     resume: bool = False,
     report: Report = print,
@@ -66,8 +62,8 @@ def train_motion(
     """Train the movement of one modality's strips; writes ``<out>/<modality>.safetensors``.
 
     Args:
-        modality: one name with its settings, ``encoder: motion`` or ``stride`` among them.
-        start: weights of the same modality with ``encoder: strips``; for ``stride`` also with ``motion``.
+        modality: one name with its settings, ``encoder: motion`` among them.
+        start: weights of the same modality with ``encoder: strips``.
         data: folder of recordings or a data set, as for an encoder.
         out: run folder; holds the features of all frames while it runs (0.1 MB a walk and variant).
         dim: token size, that of ``start``.
@@ -78,7 +74,6 @@ def train_motion(
         attribute_weight: weight of age, BMI and gender beside identity.
         traits: what a simulator kept of each walk and that is learnt too, such as ``style_of_the_day``.
         trait_weight: weight of the traits.
-        supervisor_weight: weight of the pose that ``stride`` learns of simulated walkers; 0 leaves it out.
     """
     if len(modality) != 1:
         raise ConfigError("modality: a motion run trains exactly one modality")
@@ -87,7 +82,7 @@ def train_motion(
     plan, jitter = build(Schedule, schedule or {}, "schedule"), build(Augment, augment or {}, "augment")
     person = build(IdentityLoss, identity or {}, "identity")
     if not isinstance(weights.make_modality(name, settings).encoder(dim), MotionStrips):
-        raise ConfigError(f"modality.{name}.encoder: a motion run trains motion or stride, and no other")
+        raise ConfigError(f"modality.{name}.encoder: a motion run trains motion, and no other")
     resolved = {
         "recipe": "motion",
         "modality": {name: settings},
@@ -103,7 +98,6 @@ def train_motion(
         "attribute_weight": attribute_weight,
         "traits": traits,
         "trait_weight": trait_weight,
-        "supervisor_weight": supervisor_weight,
         "seed": seed,
     }
     loop = Loop(out, plan, seed, resolved, report)
@@ -111,11 +105,9 @@ def train_motion(
         split = Split(open_walks(data), name, settings, validation_people, loop.report, traits or [])
     loop.keep_inputs({"data": split_hashes(split.train, split.validation), "start": file_hash(start)})
     torch.manual_seed(seed)
-    learning = Learning(jitter, person, attribute_weight, trait_weight, supervisor_weight)
+    learning = Learning(jitter, person, attribute_weight, trait_weight, supervisor_weight=0.0)
     task = MotionTask(weights.make_modality(name, settings), split, loop, learning, dim)
     begin(task.encoder, name, settings, start, dim)
-    if supervisor_weight and isinstance(task.encoder, StrideStrips):
-        task.told = Told(split.train, split.train_samples, name, settings)
     with loop.fabric.rank_zero_first():
         task.features = Features(out / FEATURES, task, split, variants)
     loop.run(task.module, task.losses, task.validate, batch_of=task.batch, resume=resume)
@@ -132,10 +124,6 @@ class MotionAndHead(nn.Module):
     def __init__(self, encoder: MotionStrips, head: Head) -> None:
         super().__init__()
         self.motion, self.project, self.head = encoder.motion, encoder.project, head
-        if isinstance(encoder, StrideStrips):
-            self.gather, self.paths, self.even, self.say = (
-                encoder.gather, encoder.paths, encoder.even, encoder.say,
-            )  # fmt: skip
         # in a list it is no submodule: the trunk is neither trained nor saved with every checkpoint
         self._aside = [encoder]
 
@@ -144,18 +132,11 @@ class MotionAndHead(nn.Module):
         maps: torch.Tensor,
         lengths: torch.Tensor,
         t_s: torch.Tensor,
-        told: torch.Tensor | None = None,
-        share: float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-        """Features of frames ``[b, T, strips, c]`` -> tokens, answers and other losses, as an encoder's."""
-        batch, encoder, others = Batch(maps, lengths, t_s), self._aside[0], {}
-        if told is not None and isinstance(encoder, StrideStrips):
-            tokens, poses = encoder.seen(*batch.real_frames(), batch)
-            others["pose"] = pose_loss(poses, batch, told)
-        else:
-            tokens = self.tokens(batch)
+        """Features of frames ``[b, T, strips, c]`` -> tokens and answers, as an encoder's."""
+        tokens = self.tokens(Batch(maps, lengths, t_s))
         with torch.autocast(maps.device.type, enabled=False):
-            return tokens.values, *self.head(tokens), others
+            return tokens.values, *self.head(tokens), {}
 
     def tokens(self, batch: Batch) -> Tokens:
         """Of walks whose frames' features are known."""
@@ -186,11 +167,7 @@ class MotionTask(EncoderTask):
         variants = rng.integers(self.features.variants + 1, size=len(rows))
         windows = [self._window(len(self.features.samples[row]), rng) for row in rows.tolist()]
         batch = self.features.batch(rows[mine], variants[mine], windows[mine])
-        told = None
-        if self.told is not None:
-            seen = [(self.features.samples[row], w) for row, w in zip(rows[mine], windows[mine], strict=True)]
-            told = self.told.of(rows[mine], [sample.take(np.arange(len(sample))[w]) for sample, w in seen])
-        return EncoderBatch(rows, mine, batch, told, number / (self.plan.steps * self.plan.accumulate))
+        return EncoderBatch(rows, mine, batch, None, number / (self.plan.steps * self.plan.accumulate))
 
     def _window(self, length: int, rng: np.random.Generator) -> slice:
         most = self.plan.frames
@@ -219,16 +196,10 @@ def begin(encoder: MotionStrips, name: str, settings: dict[str, Any], start: Pat
     Raises:
         WeightsError: ``start`` is not that encoder.
     """
-    _, meta = weights.read(start)
-    known = meta.get("config", {}).get("encoder", "strips")
-    before = {**settings, "encoder": "motion" if known == "motion" else "strips"}
+    before = {**settings, "encoder": "strips"}
     earlier = weights.make_modality(name, before).encoder(dim)
     weights.load_encoder(earlier, start, before)
     held = earlier.state_dict()
-    if known == "motion" and isinstance(encoder, StrideStrips):
-        encoder.load_state_dict(held, strict=False)
-        encoder.eval()
-        return
     looks = held.pop("project")
     encoder.load_state_dict(held, strict=False)
     with torch.no_grad():

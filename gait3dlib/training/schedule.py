@@ -24,7 +24,7 @@ class Schedule:
     """How long and how fast to train.
 
     Args:
-        steps: optimiser steps.
+        steps: optimiser steps; with 0 nothing is learnt.
         people: P of the P x K batch.
         walks: K of the P x K batch.
         frames: frames drawn from a walk and step.
@@ -60,7 +60,7 @@ class Schedule:
     def __init__(
         self,
         *,
-        steps: Count = 4000,
+        steps: Natural = 4000,
         people: Annotated[int, Field(ge=2)] = 16,
         walks: Count = 4,
         frames: Count = 8,

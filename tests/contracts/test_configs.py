@@ -15,7 +15,12 @@ from gait3dlib.recording import open_recording
 CONFIGS = _resources.shipped("configs")
 ALL = sorted(p for p in CONFIGS.rglob("*.yaml") if p.parent.name != "protocols")
 READ = {path.relative_to(CONFIGS).with_suffix("").as_posix(): config.read(path) for path in ALL}
-ENCODERS = sorted(name for name, values in READ.items() if values["recipe"] == "encoder" and "/" not in name)
+JOINED = sorted(name for name, values in READ.items() if isinstance(values.get("start"), list))
+ENCODERS = sorted(
+    name
+    for name, values in READ.items()
+    if values["recipe"] == "encoder" and "/" not in name and name not in JOINED
+)
 MOTION = sorted(name for name, values in READ.items() if values["recipe"] == "motion")
 OPENGAIT = sorted(name for name in READ if name.startswith("opengait/"))
 FUSIONS = sorted(name for name, values in READ.items() if values["recipe"] == "fusion")
@@ -61,6 +66,24 @@ def test_every_motion_goes_on_from_its_strips(name: str, small_world: Path, tmp_
     made = train(name, tmp_path / "motion", *here, f"start={start}")
     (settings,) = READ[name]["modality"].values()
     assert weights.read(made)[1]["config"]["encoder"] == settings["encoder"] == name.rsplit("_", 1)[1]
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_what_is_joined_is_what_was_trained_before(name: str, small_world: Path, tmp_path: Path) -> None:
+    ((modality, settings),) = READ[name]["modality"].items()
+    starts = []
+    for before in READ[name]["start"]:
+        config_of = Path(before).parent.name
+        tiny.prepare(small_world, READ[config_of]["modality"])
+        given = weights.resolved(modality, READ[config_of]["modality"][modality])
+        state = weights.untrained({modality: given}, {"dim": 128}).encoders[modality].state_dict()
+        meta = {"kind": "modality", "name": modality, "dim": 128, "config": given, "trained": True}
+        starts.append(tmp_path / f"{config_of}.safetensors")
+        weights.write(starts[-1], state, meta)
+    tiny.prepare(small_world, READ[name]["modality"])
+    where = [f"data={small_world}", "validation_people=2", f"start=[{','.join(map(str, starts))}]"]
+    made = train(name, tmp_path / "joined", *where, "schedule.steps=0")
+    assert weights.read(made)[1]["config"]["encoder"] == settings["encoder"]
 
 
 def test_every_modality_has_a_config_that_trains_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch.nn import functional
 from gait3dlib import registry
 from gait3dlib.errors import ConfigError
 from gait3dlib.fusion import weights
+from gait3dlib.fusion.kinds import discriminant
+from gait3dlib.fusion.kinds._regress import STRENGTHS, regress
 from gait3dlib.fusion.kinds._separate import SHRINK, Fold, dealt, principal, separate, weigh
 from gait3dlib.fusion.kinds.discriminant import Discriminant
 from gait3dlib.types import GaitSequence, Tokens
@@ -51,6 +54,10 @@ def fusion(**changes: Any) -> Discriminant:
 
 def everybody(who: torch.Tensor) -> torch.Tensor:
     return ~torch.eye(len(who), dtype=torch.bool)
+
+
+def unlabelled(who: torch.Tensor) -> torch.Tensor:
+    return torch.full((len(who), 3), torch.nan)
 
 
 @torch.inference_mode()
@@ -147,7 +154,7 @@ def test_strangers_are_told_apart_better_than_before() -> None:
     strangers, whose = world(40, 6, seed=2)
     made = fusion()
     before = rank1(made, strangers, whose)
-    found = made.fit([known], who, everybody(who))
+    found = made.fit([known], who, everybody(who), unlabelled(who))
     assert before < 0.2
     assert rank1(made, strangers, whose) > 0.6
     assert found["ratio1_silhouette"] > 5 * found["ratio1_lidar"]
@@ -156,10 +163,22 @@ def test_strangers_are_told_apart_better_than_before() -> None:
     assert not any(p.requires_grad for p in (*made.part.parameters(), *made.trust.parameters()))
 
 
+def test_trust_is_chosen_on_walks_drawn_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discriminant, "MOST_WEIGHED", 80)
+    known, who = world(80, 6, seed=1)
+    late = (who >= 40)[:, None]  # those who come first have silhouettes alone
+    held = {
+        name: dataclasses.replace(tokens, real=tokens.real & (late | (name == "silhouette")))
+        for name, tokens in known.items()
+    }
+    found = fusion().fit([held], who, everybody(who), unlabelled(who))
+    assert found["trust_force"] > found["trust_lidar"] + 1, "lidar says nothing of who walks"
+
+
 def test_a_template_is_the_weighted_sum_of_cosines_of_what_both_walks_have() -> None:
     known, who = world(30, 5, seed=1)
     made = fusion(parts=2)
-    made.fit([known], who, everybody(who))
+    made.fit([known], who, everybody(who), unlabelled(who))
     gone = torch.zeros(len(who), 1, dtype=torch.bool)
     gone[::2] = True
     force = known["force"]
@@ -179,7 +198,7 @@ def test_a_template_is_the_weighted_sum_of_cosines_of_what_both_walks_have() -> 
 def test_a_token_without_evidence_counts_as_the_mean() -> None:
     known, who = world(30, 5, seed=1)
     made = fusion()
-    made.fit([known], who, everybody(who))
+    made.fit([known], who, everybody(who), unlabelled(who))
     held = known["silhouette"]
     mean = made.centre("silhouette").view(3, D)
     said = functional.normalize(held.values, dim=2)
@@ -197,11 +216,60 @@ def test_a_token_without_evidence_counts_as_the_mean() -> None:
 def test_people_who_walked_once_and_what_nobody_has_leave_the_start() -> None:
     known, _ = world(20, 1, seed=1)
     made, fresh = fusion(), fusion()
-    assert made.fit([known], torch.arange(20), everybody(torch.arange(20))) == {}
+    found = made.fit([known], torch.arange(20), everybody(torch.arange(20)), unlabelled(torch.arange(20)))
+    assert set(found.values()) == {0.0}
+    assert all(name.startswith("told_") for name in found)
     for name in TOKENS:
         assert torch.equal(made.part[name], fresh.part[name])
     known, who = world(20, 4, seed=1)
-    assert not any("lidar" in name for name in made.fit([{"force": known["force"]}], who, everybody(who)))
+    assert not any(
+        "lidar" in name
+        for name in made.fit([{"force": known["force"]}], who, everybody(who), unlabelled(who))
+    )
+
+
+def test_a_label_is_told_of_strangers_by_whoever_sees_it() -> None:
+    (known, who), (strangers, _) = world(60, 8, seed=1), world(40, 6, seed=2)
+    first = functional.normalize(torch.randn(3 * D, generator=torch.Generator().manual_seed(5)), dim=0)
+
+    def labels(held: dict[str, Tokens]) -> torch.Tensor:
+        seen = functional.normalize(held["silhouette"].values, dim=2) * held["silhouette"].real[..., None]
+        return 10 * (seen.flatten(1) @ first)
+
+    mean, sd = labels(known).mean(), labels(known).std()
+    gender = torch.randn(60, generator=torch.Generator().manual_seed(6)).sign()[who]
+    asked = torch.stack([(labels(known) - mean) / sd, torch.full((len(who),), torch.nan), gender], dim=1)
+    made = fusion()
+    found = made.fit([known], who, everybody(who), asked)
+    assert found["told_age_silhouette"] > 0.9
+    assert found["told_bmi_silhouette"] == 0, "nobody's is known"
+    assert found["told_gender_silhouette"] < 0.2, "there is nothing to be seen of it"
+    said = made(strangers)[1]["age"][:, 0].detach()
+    wanted = (labels(strangers) - mean) / sd
+    assert float(torch.corrcoef(torch.stack([said, wanted]))[0, 1]) > 0.9
+    alone = made({name: strangers[name] for name in ("silhouette", "lidar")})[1]["age"][:, 0]
+    assert (alone - said).abs().max() < 1, "who is less sure counts for less"
+
+
+def test_ridge_regression_in_closed_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(400, 6, generator=generator).double()
+    truth = torch.tensor([1.0, -2, 0, 0, 3, 0]).double()
+    noisy = rows @ truth + torch.randn(400, generator=generator).double()
+    label = torch.stack([noisy, torch.randn(400, generator=generator).double() + 5], dim=1)
+    label[::3, 0] = torch.nan
+    weights_of, sure = regress(rows, label, torch.arange(400) % 2)
+    known = ~label[:, 0].isnan()
+    x, y = rows[known], label[known, 0]
+    gram = x.T @ x
+    wanted = [
+        torch.linalg.solve(gram + strength * gram.diagonal().mean() * torch.eye(6), x.T @ y)
+        for strength in STRENGTHS
+    ]
+    torch.testing.assert_close(weights_of[:, 0], wanted[0])
+    assert sure[0] == pytest.approx(1 / 1.0, rel=0.2), "the noise has variance 1"
+    few, nothing = regress(rows[:12], label[:12], torch.arange(12) % 2)
+    assert few.abs().sum() == nothing.sum() == 0
 
 
 def test_what_it_must_be_told() -> None:

@@ -14,7 +14,7 @@ from gait3dlib.fusion import weights
 from gait3dlib.modalities import Batch
 from gait3dlib.modalities._clock import LONGEST_GAP_S, RATE_HZ, on_one_clock
 from gait3dlib.modalities._motion import MotionStrips
-from gait3dlib.modalities._stride_strips import StrideStrips
+from gait3dlib.modalities._stride_strips import PATHS, TOKENS, StrideStrips
 from gait3dlib.modalities._strips import StripEncoder
 from tests import tiny
 
@@ -44,7 +44,7 @@ def ready(seed: int = 0) -> MotionStrips:
 
 
 @pytest.fixture(params=["motion", "stride"])
-def encoder(request: pytest.FixtureRequest) -> MotionStrips:
+def encoder(request: pytest.FixtureRequest) -> MotionStrips | StrideStrips:
     torch.manual_seed(0)
     return ready() if request.param == "motion" else StrideStrips(1, 8, width=8, strips=4).eval()
 
@@ -70,7 +70,9 @@ def test_nothing_is_guessed_across_a_gap() -> None:
     assert steps[0, inside].abs().max() == 0
 
 
-def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing(encoder: MotionStrips) -> None:
+def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing(
+    encoder: MotionStrips | StrideStrips,
+) -> None:
     batch = noisy(12)
     mixed = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -81,7 +83,7 @@ def test_a_walk_s_own_start_and_the_order_of_frames_count_for_nothing(encoder: M
     torch.testing.assert_close(shuffled, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_frames_at_other_times_are_another_walk(encoder: MotionStrips) -> None:
+def test_frames_at_other_times_are_another_walk(encoder: MotionStrips | StrideStrips) -> None:
     """Else it would be a set of frames again."""
     batch = noisy(12)
     with torch.inference_mode():
@@ -89,7 +91,7 @@ def test_frames_at_other_times_are_another_walk(encoder: MotionStrips) -> None:
         assert (backwards - encoder(batch).values).abs().max() > 1e-3
 
 
-def test_a_ragged_batch_equals_its_walks_one_by_one(encoder: MotionStrips) -> None:
+def test_a_ragged_batch_equals_its_walks_one_by_one(encoder: MotionStrips | StrideStrips) -> None:
     batch = noisy(12, 1, 0, 7)
     with torch.inference_mode():
         tokens = encoder(batch)
@@ -154,23 +156,52 @@ def test_a_run_that_was_cut_off_ends_in_the_same_weights(small_world: Path, tmp_
         torch.testing.assert_close(weights.read(again)[0][name], tensor, atol=0, rtol=0)
 
 
-def test_the_stride_goes_on_from_motion_and_learns_the_pose(small_world: Path, tmp_path: Path) -> None:
+def test_the_stride_is_motion_and_paths_side_by_side(small_world: Path, tmp_path: Path) -> None:
     strips = tiny.train_encoder("silhouette", small_world, tmp_path / "strips")
     moving = run(small_world, strips, tmp_path / "motion", steps=2)
-    seen: list[str] = []
-    stride = {"silhouette": {**MOTION["silhouette"], "encoder": "stride"}}
-    path = run(small_world, moving, tmp_path / "stride", modality=stride, steps=2, report=seen.append)
-    before, after = weights.read(moving)[0], weights.read(path)[0]
-    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("trunk."))
-    poses = [float(text.split("  pose ")[1].split()[0]) for text in seen if "  pose " in text]
-    assert poses and 0 < poses[-1] < 1000
-    assert after["say.weight"].shape[0] == 8 * 16
+    seeing = {"encoder": "paths", "width": PATHS, "strips": TOKENS}
+    pose = train_encoder(small_world, tmp_path / "paths", seeing, steps=2)
+    both = {**MOTION["silhouette"], "encoder": "stride"}
+    path = train_encoder(small_world, tmp_path / "stride", both, steps=0, start=[moving, pose])
+    batch, found = noisy(12, 7), []
+    for made in (moving, pose, path):
+        tensors, info = weights.read(made)
+        encoder = weights.make_modality("silhouette", info["config"]).encoder(16).eval()
+        encoder.load_state_dict(tensors)
+        with torch.inference_mode():
+            found.append(encoder(batch).values)
+    torch.testing.assert_close(found[2], torch.cat(found[:2], dim=1), atol=1e-4, rtol=1e-4)
+    shape = weights.sized({"silhouette": both}, {"kind": "discriminant", "dim": 16})
+    assert shape["tokens"] == {"silhouette": found[2].shape[1]}
+
+
+def train_encoder(
+    data: Path, out: Path, settings: dict[str, object], *, steps: int, start: list[Path] | None = None
+) -> Path:
+    tiny.prepare(data, {"silhouette": settings})
+    return training.train_encoder(
+        modality={"silhouette": settings},
+        data=data,
+        out=out,
+        dim=16,
+        validation_people=1,
+        schedule={**tiny.SCHEDULE, "steps": steps, "frames": 8},
+        start=start,
+        report=lambda text: None,
+    )
+
+
+def test_a_part_that_nobody_gave_is_refused(small_world: Path, tmp_path: Path) -> None:
+    strips = tiny.train_encoder("silhouette", small_world, tmp_path / "strips")
+    both = {**MOTION["silhouette"], "encoder": "stride"}
+    with pytest.raises(WeightsError):
+        train_encoder(small_world, tmp_path / "stride", both, steps=0, start=[strips])
 
 
 def test_absorbing_a_norm_of_both_kinds_of_tokens_is_the_norm() -> None:
     torch.manual_seed(0)
     encoder, batch = StrideStrips(1, 8, width=8, strips=4).eval().double(), noisy(12, 9, 10)
-    norm = torch.nn.BatchNorm1d((4 + 8) * 8).double().eval()
+    norm = torch.nn.BatchNorm1d((4 + TOKENS) * 8).double().eval()
     for held in (norm.running_mean, norm.weight.data, norm.bias.data):
         assert held is not None
         held.normal_()
@@ -182,7 +213,7 @@ def test_absorbing_a_norm_of_both_kinds_of_tokens_is_the_norm() -> None:
 
 def test_only_strips_can_be_given_motion(small_world: Path, tmp_path: Path) -> None:
     strips = tiny.train_encoder("silhouette", small_world, tmp_path / "strips")
-    with pytest.raises(ConfigError, match="motion or stride"):
+    with pytest.raises(ConfigError, match="trains motion"):
         run(small_world, strips, tmp_path / "a", modality={"silhouette": {"width": 8, "strips": 4}})
     other = {"silhouette": {**MOTION["silhouette"], "width": 16}}
     with pytest.raises(WeightsError):

@@ -77,7 +77,11 @@ class FusionKind(nn.Module, ABC):
         raise NotImplementedError
 
     def fit(
-        self, variants: Sequence[Mapping[str, Tokens]], people: torch.Tensor, compared: torch.Tensor
+        self,
+        variants: Sequence[Mapping[str, Tokens]],
+        people: torch.Tensor,
+        compared: torch.Tensor,
+        labels: torch.Tensor,
     ) -> dict[str, float]:
         """Set in closed form what can be, from walks of known people, before the first step.
 
@@ -88,6 +92,7 @@ class FusionKind(nn.Module, ABC):
             people: int ``[walks]``.
             compared: bool ``[walks, walks]``: which of two walks is searched for by which; False for a walk
                 with itself.
+            labels: ``[walks, tasks]``: age and BMI standardised, gender 1 (female) or -1; NaN = not known.
 
         Returns:
             what was found, by name.

@@ -1,7 +1,8 @@
-"""The ``discriminant`` fusion: identity by linear discriminants in closed form, attributes by attention.
+"""The ``discriminant`` fusion: identity by linear discriminants in closed form, attributes by regression.
 
 Whatever tells people apart in all tokens of a modality together is found at once from the people to train on,
-and stays as it is while the attributes are learnt: there is nothing for gradients to learn by heart.
+and so is what tells age, BMI and gender. It stays as it is while gradients learn how sure an answer is: there
+is little for them to learn by heart.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gait3dlib.fusion.kinds._base import (
     trusted,
     unit,
 )
+from gait3dlib.fusion.kinds._regress import regress
 from gait3dlib.fusion.kinds._separate import Fold, dealt, principal, separate, weigh
 from gait3dlib.types import Tokens
 
@@ -42,7 +44,9 @@ class Discriminant(PlacedFusion):
     of two parts is then the weighted sum of the modalities' cosines; what one of the two walks lacks adds
     nothing. A block is the modality's unit tokens, end to end and centred, turned by the discriminants of the
     two-covariance model (see :meth:`fit`). A token without evidence counts as the mean. Age, BMI and gender
-    are read by queries after self-attention over all tokens, and share nothing with identity.
+    share nothing with identity: the first number that says of each is the mean of what the modalities' ridge
+    regressions say, weighted by how sure they are; the others are read by queries after self-attention over
+    all tokens.
 
     Args:
         dim: size of a token; encoders are asked for tokens of this size.
@@ -107,6 +111,8 @@ class Discriminant(PlacedFusion):
             parameter.requires_grad_(learn_identity)
         for name in self.names:
             self.register_buffer(f"centre_{name}", torch.zeros(sizes[name] * dim))
+            self.register_buffer(f"tell_{name}", torch.zeros(sizes[name] * dim, len(self.tasks)))
+            self.register_buffer(f"sure_{name}", torch.zeros(len(self.tasks)))
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Fused:
         """Fuse the tokens of every modality that is there; see :meth:`FusionKind.forward`."""
@@ -121,18 +127,29 @@ class Discriminant(PlacedFusion):
         for block in self.blocks:
             x, _ = block(x, x, mask)
         answers, _ = self.read(self.task.expand(x.shape[0], -1, -1), x, mask)
+        flat = {name: self.flat(name, tokens[name], real[name]) for name in names}
         parts = []
         for name in self.names:
             if name not in names:
                 parts.append(x.new_zeros(x.shape[0], self.parts, self.widths[name]))
                 continue
-            own = self.flat(name, tokens[name], real[name]) @ self.part[name]
+            own = flat[name] @ self.part[name]
             block_of = functional.normalize(own.view(-1, self.parts, self.widths[name]), dim=2)
             # the root of nothing has no gradient
             share = weight[:, names.index(name), None, None].clamp(min=1e-12).sqrt()
             parts.append(block_of * share * there[:, names.index(name), None, None])
+        answers = torch.cat([self._told(flat, names, there)[..., None], answers[..., 1:]], dim=2)
         tasks = {task: answers[:, i] for i, task in enumerate(self.tasks)}
         return torch.cat(parts, dim=2), tasks, {n: weight[:, i] for i, n in enumerate(names)}
+
+    def _told(
+        self, flat: Mapping[str, torch.Tensor], names: Sequence[str], there: torch.Tensor
+    ) -> torch.Tensor:
+        """What the regressions of all modalities say of every task ``[b, tasks]``, standardised."""
+        said = torch.stack([flat[name].detach() @ getattr(self, f"tell_{name}") for name in names], dim=1)
+        sure = torch.stack([getattr(self, f"sure_{name}") for name in names]) * there[..., None]
+        told: torch.Tensor = (said * sure).sum(dim=1) / sure.sum(dim=1).clamp(min=1e-6)
+        return told
 
     def flat(self, name: str, tokens: Tokens, real: torch.Tensor) -> torch.Tensor:
         """A modality's unit tokens end to end ``[b, n * dim]``, centred; 0 where nothing is real."""
@@ -155,15 +172,20 @@ class Discriminant(PlacedFusion):
 
     @torch.no_grad()
     def fit(
-        self, variants: Sequence[Mapping[str, Tokens]], people: torch.Tensor, compared: torch.Tensor
+        self,
+        variants: Sequence[Mapping[str, Tokens]],
+        people: torch.Tensor,
+        compared: torch.Tensor,
+        labels: torch.Tensor,
     ) -> dict[str, float]:
-        """Set maps, centres and trust in closed form; see :meth:`FusionKind.fit`.
+        """Set maps, centres, trust and regressions in closed form; see :meth:`FusionKind.fit`.
 
         Trust is chosen on people whom the maps that it is chosen by were not fitted on, in two folds, by
         :func:`~gait3dlib.fusion.kinds._separate.weigh`. A modality that tells nobody apart stays as it is.
 
         Returns:
-            by modality the number of useful directions, the three largest ratios and the trust.
+            by modality the number of useful directions, the three largest ratios, the trust, and the share of
+            each label's variance that is told of people who were not seen.
         """
         found: dict[str, float] = {}
         fold = torch.unique(people, return_inverse=True)[1] % FOLDS
@@ -172,6 +194,12 @@ class Discriminant(PlacedFusion):
         for name, seen in there.items():
             axes, scores = principal(self._rows(name, [held[name] for held in variants], seen))
             whose = people[seen].repeat(len(variants))
+            halves = fold[seen].repeat(len(variants))
+            told, sure = regress(scores, labels[seen].double().repeat(len(variants), 1), halves)
+            getattr(self, f"tell_{name}").copy_(axes @ told)
+            getattr(self, f"sure_{name}").copy_(sure)
+            for task, one in zip(self.tasks, sure.tolist(), strict=True):
+                found[f"told_{task}_{name}"] = 1 - 1 / one if one else 0.0
             directions, ratios = separate(scores, whose, len(variants))
             if not len(ratios):
                 continue
@@ -181,9 +209,7 @@ class Discriminant(PlacedFusion):
             found |= {f"ratio{i + 1}_{name}": float(ratio) for i, ratio in enumerate(ratios[:3])}
             most = self.parts * self.widths[name]
             crossed[name] = torch.zeros(len(people), most)
-            crossed[name][seen] = _crossed(
-                scores, whose, fold[seen].repeat(len(variants)), len(variants), most
-            )
+            crossed[name][seen] = _crossed(scores, whose, halves, len(variants), most)
         return found | self._weigh(crossed, there, fold, people, compared)
 
     def _rows(self, name: str, variants: Sequence[Tokens], seen: torch.Tensor) -> torch.Tensor:
@@ -213,7 +239,9 @@ class Discriminant(PlacedFusion):
         blocks = torch.stack([functional.pad(b, (0, widest - b.shape[1])) for b in crossed.values()])
         seen = torch.stack([there[name] for name in crossed])
         for number in range(FOLDS):
-            rows = ((fold == number) & seen.any(dim=0)).nonzero()[:MOST_WEIGHED, 0]
+            rows = ((fold == number) & seen.any(dim=0)).nonzero()[:, 0]
+            # evenly, or those who come first would choose for all, and they may lack a sensor
+            rows = rows[torch.linspace(0, len(rows) - 1, min(MOST_WEIGHED, len(rows))).long()]
             folds.append(Fold(blocks[:, rows], seen[:, rows], people[rows], compared[rows][:, rows]))
         for name, trust in zip(crossed, weigh(folds).tolist(), strict=True):
             self.trust[name].data.fill_(trust)
