@@ -55,7 +55,9 @@ PROBES = 2
 NAMES = ("depth", "silhouette")
 ONE_CAMERA = ("silhouette", "skeleton_map", "depth")
 HELD_OUT = 4  # of the walkers to train on, to watch the training
-SCHEDULE = {"walks": 4, "frames": 3, "lr": 0.003, "validate_every": 10_000}
+SCHEDULE = {"walks": 4, "frames": 15, "lr": 0.002, "ema": 0.99, "validate_every": 10_000}
+SETTINGS = {"encoder": "paths", "width": 192, "strips": 8}  # of the shipped depth encoder; of both here
+FIGURE_WEIGHT = 5.0  # of the figure's numbers, beside identity
 
 
 def say(text: str) -> None:
@@ -125,11 +127,12 @@ def search(score: NDArray[Any], folder: WalkFolder, name: str, seed: int) -> lis
 def encoder_scores(home: Path, name: str, seed: int, steps: int, jobs: int) -> tuple[NDArray[Any], float]:
     """Train one encoder on the walkers of ``train``; scores of the walks of ``test``, and seconds a step."""
     data, out = home / "train", home / f"run-{seed}" / name
-    WalkFolder(data).prepare(name, weights.resolved(name, {}), jobs=jobs)
+    settings = weights.resolved(name, SETTINGS)
+    WalkFolder(data).prepare(name, settings, jobs=jobs)
     start = time.monotonic()
     people = len(WalkFolder(data).subjects)
     path = train_encoder(
-        modality={name: {}},
+        modality={name: dict(SETTINGS)},
         data=data,
         out=out,
         dim=64,
@@ -137,14 +140,16 @@ def encoder_scores(home: Path, name: str, seed: int, steps: int, jobs: int) -> t
         schedule={**SCHEDULE, "people": min(16, people - HELD_OUT), "steps": steps},
         attribute_weight=0.0,
         traits=["figure"],
+        trait_weight=FIGURE_WEIGHT,
+        supervisor_weight=0.0,
         seed=seed,
         report=say,
     )
     step_s = (time.monotonic() - start) / steps
-    modality = weights.make_modality(name, weights.resolved(name, {}))
+    modality = weights.make_modality(name, settings)
     encoder = modality.encoder(64)
-    weights.load_encoder(encoder, path, weights.resolved(name, {}))
-    samples = WalkFolder(home / "test").prepare(name, weights.resolved(name, {}), jobs=jobs)
+    weights.load_encoder(encoder, path, settings)
+    samples = WalkFolder(home / "test").prepare(name, settings, jobs=jobs)
     values = encode_walks(encoder, modality, samples).values.numpy()
     return similarity(values, values), step_s
 

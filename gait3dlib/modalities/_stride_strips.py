@@ -36,7 +36,8 @@ class StrideStrips(nn.Module):
         self.paths = PathEncoder(PATHS, dim, PATHS, TOKENS, Patches(channels, PATHS, PATHS))
         self._split = strips * dim
         self.heights: torch.Tensor
-        both = torch.cat([self.strips.height, self.paths.height])
+        of_strips: torch.Tensor = self.strips.height  # type: ignore[assignment]
+        both = torch.cat([of_strips, self.paths.height])
         self.register_buffer("heights", both, persistent=False)
 
     def forward(self, batch: Batch) -> Tokens:
