@@ -3,9 +3,9 @@
     python tools/release_weights.py runs/fusion/weights --shrink DIR --walks WALKS
     python tools/release_weights.py DIR --report simulated.json --run fusion=runs/fusion ...
 
-The first form keeps matrices in eight bits (`gait3dlib.fusion.shrinking`), by means of walks that show every
-modality, such as those that the fusion learnt from. What is released is what was measured: the second form
-takes those files as they are.
+The first form keeps matrices in eight bits (`gait3dlib.training.shrinking`), by means of walks that show
+every modality, such as those that the fusion learnt from. What is released is what was measured: the second
+form takes those files as they are.
 ``simulated.json`` is what ``benchmarks/simulated.py --json`` printed for these weights on the frozen test.
 Of several reports the first that tells of a file's modalities goes into its card. ``--run`` names the run
 folder of each file: the commit that its card states is the one that the run noted.
@@ -22,9 +22,9 @@ from typing import Any
 from gait3dlib import _resources, cards
 from gait3dlib.cards import Metric
 from gait3dlib.data.recordings import WalkFolder
-from gait3dlib.fusion.shrinking import shrink
 from gait3dlib.fusion.weights import FUSION, available, read
 from gait3dlib.training.card import write_card
+from gait3dlib.training.shrinking import shrink
 
 DATA = ["simulated_walkers"]
 ROWS = ("all", "normal", "clothes")

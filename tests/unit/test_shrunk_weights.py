@@ -12,8 +12,9 @@ from safetensors import safe_open
 from gait3dlib.data.recordings import WalkFolder
 from gait3dlib.data.tokens import encode_walks
 from gait3dlib.errors import WeightsError
-from gait3dlib.fusion import shrinking, weights
-from gait3dlib.fusion.shrinking import shrink
+from gait3dlib.fusion import weights
+from gait3dlib.training import shrinking
+from gait3dlib.training.shrinking import shrink
 from gait3dlib.types import Tokens
 
 
