@@ -35,7 +35,7 @@ def test_a_recipe_is_named_and_its_keywords_are_known() -> None:
     ("override", "message"),
     [
         ("schedule.stps=3", "schedule.stps: unknown key; did you mean 'steps'"),
-        ("schedule.steps=0", "schedule.steps: "),
+        ("schedule.steps=-1", "schedule.steps: "),
         ("schedule.people=1", "schedule.people: "),
         ("schedule.lr=0", "schedule.lr: "),
         ("schedule.precision=64-bit", "schedule.precision: "),
