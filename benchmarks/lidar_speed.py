@@ -31,7 +31,7 @@ from gait3dlib.types import GaitSequence
 
 FRAMES, DIM, CHANNELS = 20, 128, 32
 ASKED = {"walk_s": 0.5, "torch_over_spconv": 3.0, "memory_mib": 1024}
-ENCODERS = ("sparse", "points", "range_view")
+ENCODERS = ("sparse", "points", "range_view", "paths")
 
 
 Clock = Callable[[], float]

@@ -205,6 +205,21 @@ def test_slow_perception_loses_the_oldest_frames_of_a_live_sensor_and_counts_the
     assert seen == sorted(seen)
 
 
+def test_the_networks_have_answered_before_the_sensor_opens(guessing_weights: Any) -> None:
+    with Pipeline(["silhouette"], weights=guessing_weights) as pipeline:
+        held: list[tuple[int, int]] = []
+        sensor, embed = Passing((3.0, 45)), pipeline.embed
+
+        def noted(seq: Any, *rest: Any) -> Any:
+            held.append((len(seq.streams["silhouette"]), sensor.opens))
+            return embed(seq, *rest)
+
+        pipeline.embed = noted  # type: ignore[method-assign]
+        with Live(pipeline, sensor) as live:
+            assert len(list(live)) == 1
+    assert held == [(30, 0)]
+
+
 @pytest.mark.parametrize("recorder", [None, lambda frame: None])
 def test_only_a_live_sensor_is_hurried_after(recorder: Any) -> None:
     for live in (True, False):
