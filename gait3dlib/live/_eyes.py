@@ -20,12 +20,15 @@ class Eyes(Observer):
     """
 
     def __init__(self, late: Callable[[], bool]) -> None:
-        self.behind = late  # type: ignore[method-assign]
+        self._late = late
         self.names: dict[int, str] = {}
         self.camera: Calibration | None = None
         self.waiting: deque[Refusal] = deque()
         self._people: dict[int, tuple[int, Seen]] = {}
         self._now_ns = 0
+
+    def behind(self) -> bool:
+        return self._late()
 
     def people(self, t_ns: int, people: Mapping[int, Seen], camera: Calibration | None = None) -> None:
         self._now_ns = max(self._now_ns, t_ns)

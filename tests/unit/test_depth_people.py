@@ -206,7 +206,9 @@ def test_colour_gives_keypoints_and_joints_to_a_walk(shots: list[Shot]) -> None:
     from gait3dlib.perception.depth import walks_in_depth
 
     cameras = {"depth": CAMERA, "color": CAMERA}
-    for seq in walks_in_depth(frames, calibration=cameras, pose=Marks(marks)):
+    made = list(walks_in_depth(frames, calibration=cameras, pose=Marks(marks)))
+    assert len(made) == 2
+    for seq in made:
         assert seq.streams["keypoints"].data.shape[1:] == (33, 3)
         assert seq.streams["joints"].data.shape[1:] == (24, 3)
         assert len(seq.streams["keypoints"]) <= len(seq.streams["depth"])

@@ -63,6 +63,9 @@ def test_shrunk_weights_load_as_one_set_and_differ_by_rounding(
         assert file.get_tensor("project@scale").shape == file.get_tensor("project").shape[:2]
     with safe_open(tmp_path / "small" / "fusion.safetensors", framework="pt") as file:
         stored = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - not a dict
+    large = [t for t in stored if t.ndim > 1 and t.numel() >= 500]
+    assert {t.dtype for t in large if len(rows_of(t)) >= 8} == {torch.int8}
+    assert all(t.dtype == torch.float16 for t in large if len(rows_of(t)) < 8)
     assert sum(t.dtype == torch.int8 for t in stored) >= 3
 
 
